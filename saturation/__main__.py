@@ -1,0 +1,5 @@
+"""`python -m saturation`."""
+
+from saturation.cli import main
+
+main()

@@ -1,0 +1,204 @@
+"""A checkpoint's head as a tensor, and the checkpoint as a model that can be run. Imports transformers when called."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saturation.checkpoints.head import head_tensor
+from saturation.checkpoints.weights import WeightFiles
+from saturation.errors import CheckpointError, InputError, NoHeadError, NotFiniteError
+from saturation.families.model import Checkpoint
+from saturation.measures.forward_pass import Parts
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+}
+# Factors that an architecture applies to the head's output; what a model does beyond these is caught by `_verify`.
+VERIFY_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of a checkpoint from its configuration and the names and shapes of its tensors.
+
+    hidden_size is the width that the head reads. None where there is no configuration (a bare weight file).
+    """
+
+    hidden_size: int
+    layers: int | None
+    vocab_size: int
+    parameters: int
+    context_length: int | None
+    end_of_text: int | None
+
+
+def quiet_transformers() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _config(path: Path) -> Any:
+    from transformers import AutoConfig
+
+    quiet_transformers()
+    try:
+        return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"The configuration in {path} cannot be used: {first_line(error)} Only architectures built into "
+            "transformers are supported; code from a checkpoint is never run."
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+    return line if line.endswith(".") else line + "."
+
+
+def folder_of(checkpoint: Checkpoint) -> Path:
+    """Where the checkpoint lies on this machine. Raises CheckpointError when it does not."""
+    if checkpoint.path is None:
+        raise CheckpointError(f"The weights of {checkpoint.name} are not on this machine.")
+    return checkpoint.path
+
+
+def read_head(checkpoint: Checkpoint, given: str | None = None) -> tuple[torch.Tensor, Shape, int]:
+    """The head's weight (vocab_size, hidden_size) in the dtype of the file, the shape, and the bytes read.
+
+    given: the name of the head's tensor, needed for a bare weight file.
+    Raises NoHeadError or CheckpointError.
+    """
+    path = folder_of(checkpoint)
+    files = WeightFiles.find(path)
+    config = _config(path).get_text_config() if path.is_dir() else None
+    tied = bool(config is not None and config.tie_word_embeddings)
+    name = head_tensor(files.names, tied, str(path), given)
+    weight, read = files.read(name)
+    if weight.ndim != 2 or not weight.is_floating_point():
+        raise NoHeadError(
+            f"The tensor {name} of {path} is no matrix of floats; name another with --head-tensor."
+        )
+    copy = "lm_head.weight" if tied and name != "lm_head.weight" else None
+    shape = Shape(
+        hidden_size=weight.shape[1],
+        layers=None if config is None else config.num_hidden_layers,
+        vocab_size=weight.shape[0],
+        parameters=files.parameters(without=copy),
+        context_length=getattr(config, "max_position_embeddings", None),
+        end_of_text=_end_of_text(config, weight.shape[0]),
+    )
+    return weight, shape, read
+
+
+def _end_of_text(config: Any, vocab_size: int) -> int | None:
+    """The configured end-of-text id (the first where there are several), None where it is no id of this model."""
+    end = getattr(config, "eos_token_id", None)
+    end = end[0] if isinstance(end, list) and end else end
+    return end if isinstance(end, int) and 0 <= end < vocab_size else None
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of this name; `auto` is a GPU where there is one. Raises InputError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"The device '{name}' cannot be used here; choose auto or cpu.") from error
+    return device
+
+
+def load_model(checkpoint: Checkpoint, dtype: str, device: torch.device) -> Parts:
+    """The model of a checkpoint folder, every weight of it read from the files and finite.
+
+    Raises CheckpointError where weights are missing or the architecture is unknown, NotFiniteError for NaN.
+    """
+    from transformers import AutoModelForCausalLM
+
+    path = folder_of(checkpoint)
+    if path.is_file():
+        raise CheckpointError(
+            f"{path} is a bare weight file: only its spectrum can be measured; give a model folder."
+        )
+    config = _config(path)
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=config,
+            dtype=DTYPES[dtype],
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"The model in {path} cannot be loaded: {first_line(error)}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"The weights in {path} lack {len(missing)} tensor(s), the first {missing[0]}; "
+            "save the whole causal language model."
+        )
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise NotFiniteError(
+                f"The tensor {name} of {path} holds NaN or infinite values; it cannot be measured."
+            )
+    model.eval().to(device)
+    return _take_apart(model, path, device)
+
+
+def _blocks(decoder: torch.nn.Module, layers: int, path: Path) -> tuple[torch.nn.Module, ...]:
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == layers:
+            return tuple(module)
+    raise CheckpointError(
+        f"The {layers} layers of the model in {path} were not found; its architecture is not supported."
+    )
+
+
+def _take_apart(model: Any, path: Path, device: torch.device) -> Parts:
+    config = model.config.get_text_config()
+    head = model.get_output_embeddings()
+    if head is None:
+        raise NoHeadError(f"The model in {path} has no output head; give a causal language model.")
+    decoder = model.get_decoder()
+    cap = getattr(config, "final_logit_softcapping", None)
+
+    def base(ids: torch.Tensor) -> torch.Tensor:
+        return decoder(input_ids=ids, use_cache=False).last_hidden_state
+
+    def logits(states: torch.Tensor) -> torch.Tensor:
+        scores = head(states)
+        return cap * torch.tanh(scores / cap) if cap else scores
+
+    _verify(model, base, logits, path, device)
+    return Parts(base, _blocks(decoder, config.num_hidden_layers, path), logits, head.weight.shape[0], device)
+
+
+@torch.inference_mode()
+def _verify(
+    model: Any,
+    base: Callable[[torch.Tensor], torch.Tensor],
+    logits: Callable[[torch.Tensor], torch.Tensor],
+    path: Path,
+    device: torch.device,
+) -> None:
+    """Refuse a model whose own logits are not what the head makes of the last states (unknown scaling)."""
+    ids = torch.zeros((1, 1), dtype=torch.long, device=device)
+    ours = logits(base(ids)[0]).float()
+    own = model(input_ids=ids, use_cache=False).logits[0].float()
+    tolerance = VERIFY_TOLERANCE.get(model.dtype, 0.05) * (1 + float(own.abs().max()))
+    if float((ours - own).abs().max()) > tolerance:
+        raise CheckpointError(
+            f"The architecture of {path} changes its logits after the head in a way that is not supported "
+            f"({type(model).__name__}); its loss would be wrong."
+        )

@@ -1,0 +1,53 @@
+"""What a family, a model and a checkpoint are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Model:
+    """One size or run of a family. Parameters count every weight once; None where it is not known beforehand."""
+
+    name: str
+    parameters: int | None = None
+    hidden_size: int | None = None
+    layers: int | None = None
+    vocab_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that belong together, with the source of what is stated about them.
+
+    text: name of the evaluation text used when none is given.
+    tokens_per_step: batch size in tokens, where it is constant.
+    """
+
+    name: str
+    title: str
+    description: str
+    source: str
+    text: str | None = None
+    tokens_per_step: int | None = None
+    models: Mapping[str, Model] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One set of weights of a model at one training step, and where it lies.
+
+    step is None where the name of the weights tells none. revision is the branch, tag or commit of a repository.
+    """
+
+    family: str
+    model: str
+    step: int | None
+    source: str
+    revision: str | None = None
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """`family/model@step`."""
+        return f"{self.family}/{self.model}" + ("" if self.step is None else f"@{self.step}")

@@ -1,0 +1,45 @@
+"""The registry of families: one TOML file each, read once."""
+
+import tomllib
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from saturation.errors import UnknownNameError
+from saturation.families.model import Family, Model
+
+LOCAL = "local"
+FOLDER = Path(__file__).parent / "data"
+
+
+def _read(path: Path) -> Family:
+    entry = tomllib.loads(path.read_text(encoding="utf-8"))
+    models = {name: Model(name=name, **values) for name, values in entry.pop("models", {}).items()}
+    return Family(name=path.stem.replace("_", "-"), models=models, **entry)
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Every family by name, the bundled lab first, then by name; local folders last."""
+    read = [_read(path) for path in FOLDER.glob("*.toml")]
+    read.sort(key=lambda family: (family.name == LOCAL, family.name != "lab", family.name))
+    return {family.name: family for family in read}
+
+
+def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
+    """The error for a name that does not exist: names it, the close matches, and what there is."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = (
+        f"did you mean {' or '.join(close)}?"
+        if close
+        else f"choose one of {', '.join(known) or 'none so far'}."
+    )
+    return UnknownNameError(f"There is no {kind} '{name}'; {hint}")
+
+
+def family(name: str) -> Family:
+    """The family of this name. Raises UnknownNameError, which names close matches."""
+    found = families().get(name)
+    if found is None:
+        raise unknown("family", name, list(families()))
+    return found

@@ -1,0 +1,60 @@
+"""One measure along training, one line a model, coloured by parameter count."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from saturation.figures import labels, parts
+from saturation.figures.steps import StepScale, axis, positions
+from saturation.figures.theme import LIGHT, Theme, line_styles
+
+
+def sizes(frame: pd.DataFrame) -> dict[str, float]:
+    """Parameter count of each model of a frame, smallest first."""
+    counts = frame.groupby("model", sort=False)["parameters"].first()
+    return {str(name): float(counts[name]) for name in counts.sort_values(kind="stable").index}
+
+
+def along_training(
+    trajectory: pd.DataFrame,
+    column: str,
+    *,
+    hover: str,
+    scale: StepScale = "linear",
+    span: tuple[float, float] | None = None,
+    theme: Theme = LIGHT,
+    height: int = 430,
+) -> go.Figure | None:
+    """Lines of `column` over the step for every model; None when nothing is measured.
+
+    `hover` is a plotly template that writes %{y} with its unit. Doubtful checkpoints are crosses off the line.
+    """
+    frame = trajectory[trajectory[column].notna()]
+    if frame.empty:
+        return None
+    figure = parts.blank(theme, height, hovermode="closest", margin={"l": 58, "r": 14, "t": 48, "b": 52})
+    counts = sizes(frame)
+    for name, style in line_styles(counts, theme, span).items():
+        rows = frame[frame["model"] == name].sort_values("step")
+        for kept, marks in ((rows[rows["doubtful"].isna()], False), (rows[rows["doubtful"].notna()], True)):
+            if kept.empty:
+                continue
+            note = "<br>doubtful: %{customdata[1]}" if marks else ""
+            figure.add_trace(
+                go.Scatter(
+                    x=positions(kept["step"], scale),
+                    y=kept[column].to_numpy(dtype=float),
+                    customdata=np.stack([kept["step"].astype(object), kept["doubtful"].astype(object)], axis=1),
+                    mode="markers" if marks else "lines+markers",
+                    line={"width": 2, **style},
+                    marker={"symbol": "x", "size": 7, "color": style["color"]}
+                    if marks
+                    else {"size": 4, "color": style["color"]},
+                    name=labels.model(name, counts[name]),
+                    legendgroup=name,
+                    showlegend=not marks,
+                    hovertemplate=f"<b>{name}</b> step %{{customdata[0]:,}}<br>{hover}{note}<extra></extra>",
+                )
+            )
+    figure.update_layout(xaxis=axis(frame["step"].to_numpy(), scale), yaxis={"automargin": True}, showlegend=True)
+    return figure

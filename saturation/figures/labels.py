@@ -1,0 +1,41 @@
+"""How numbers are written on figures and pages."""
+
+import math
+
+
+def count(value: float) -> str:
+    """A parameter or token count: 812, 14.1M, 6.9B."""
+    if value is None or not math.isfinite(value):
+        return "unknown"
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.0f}{unit}" if scaled >= 99.5 else f"{scaled:.3g}{unit}"
+    return f"{value:.0f}"
+
+
+def step(value: int) -> str:
+    """A training step with thousands separated."""
+    return f"{int(value):,}"
+
+
+def short_step(value: int) -> str:
+    """A step for an axis: 0, 512, 1k, 143k."""
+    if value < 1000:
+        return str(int(value))
+    return f"{value / 1000:g}k" if value < 1_000_000 else f"{value / 1_000_000:g}M"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A measured value with that many significant digits, or a dash where nothing was measured."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.{digits - 1}e}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else digits - 1
+    return f"{value:,.{decimals}f}"
+
+
+def model(name: str, parameters: float) -> str:
+    """A model in a legend: its name and its size."""
+    return f"{name} · {count(parameters)}" if parameters and math.isfinite(parameters) else name

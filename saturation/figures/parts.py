@@ -1,0 +1,132 @@
+"""Pieces that several figures share: the step cursor, panel titles, the marks of checkpoints, log ticks."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from saturation.figures import labels
+from saturation.figures.steps import StepScale, positions
+from saturation.figures.theme import Theme, template
+
+
+def blank(theme: Theme, height: int, **layout) -> go.Figure:
+    """An empty figure in a theme, of a height in pixels."""
+    figure = go.Figure()
+    figure.update_layout(template=template(theme), height=height, **layout)
+    return figure
+
+
+def empty(theme: Theme, message: str, height: int = 260) -> go.Figure:
+    """A figure that says why there is nothing to see."""
+    figure = blank(theme, height, xaxis={"visible": False}, yaxis={"visible": False})
+    figure.add_annotation(
+        text=message, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"color": theme.muted}
+    )
+    return figure
+
+
+def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: Theme, label: bool = True) -> None:
+    """Draw the step cursor over all panels, with a flag on the step axis; the halo shows it on any colour."""
+    if step is None:
+        return
+    place = float(positions([step], scale)[0])
+    for width, colour, opacity in ((4, theme.background, 0.75), (1.5, theme.text, 1.0)):
+        figure.add_shape(
+            type="line",
+            xref="x",
+            yref="paper",
+            x0=place,
+            x1=place,
+            y0=0,
+            y1=1,
+            opacity=opacity,
+            line={"color": colour, "width": width},
+            name="cursor",
+        )
+    if label:
+        figure.add_annotation(
+            text=f"step {labels.step(step)}",
+            x=place,
+            xref="x",
+            y=0,
+            yref="paper",
+            yanchor="top",
+            yshift=-5,
+            xanchor="auto",
+            showarrow=False,
+            font={"color": theme.background, "size": 11},
+            bgcolor=theme.text,
+            borderpad=3,
+            name="cursor",
+        )
+
+
+def add_title(figure: go.Figure, text: str, unit: str, top: float, theme: Theme) -> None:
+    """Write a panel's title and unit above its left corner; `top` is the panel's upper end on the paper."""
+    figure.add_annotation(
+        text=f"<b>{text}</b>  <span style='color:{theme.muted}'>{unit}</span>",
+        x=0,
+        xref="paper",
+        xanchor="left",
+        xshift=-4,
+        y=top,
+        yref="paper",
+        yanchor="bottom",
+        yshift=4,
+        showarrow=False,
+        align="left",
+        font={"size": 13, "color": theme.text},
+    )
+
+
+def add_marks(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme, y: float, **place) -> None:
+    """Mark below a map where a checkpoint was measured, and which are doubtful (columns step, doubtful)."""
+    doubtful = frame["doubtful"].notna().to_numpy()
+    notes = np.where(doubtful, "<br>doubtful: " + frame["doubtful"].fillna("").astype(str), "")
+    figure.add_trace(
+        go.Scatter(
+            x=positions(frame["step"], scale),
+            y=np.full(len(frame), float(y)),
+            mode="markers",
+            marker={
+                "symbol": np.where(doubtful, "x-thin-open", "line-ns-open"),
+                "size": np.where(doubtful, 7, 5),
+                "color": np.where(doubtful, theme.warning, theme.muted),
+                "line": {"width": 1},
+            },
+            customdata=np.stack([frame["step"].to_numpy(dtype=object), notes], axis=1),
+            hovertemplate="measured at step %{customdata[0]:,}%{customdata[1]}<extra></extra>",
+            cliponaxis=False,
+            showlegend=False,
+            name="checkpoints",
+            **place,
+        )
+    )
+
+
+def log_ticks(values: Sequence[float] | np.ndarray, most: int = 6) -> tuple[list[float], list[str]]:
+    """Ticks 1, 2, 5 ... for a log axis over positive `values`; plain even ticks when they span little."""
+    data = np.asarray(values, dtype=np.float64)
+    data = data[np.isfinite(data) & (data > 0)]
+    if data.size == 0:
+        return [1.0], ["1"]
+    low, high = float(data.min()), float(data.max())
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for multiples in ((1, 2, 5), (1, 3), (1,)):
+        chosen = [m * 10.0**power for power in decades for m in multiples]
+        inside = [value for value in chosen if low * 0.95 <= value <= high * 1.05]
+        if len(inside) <= most:
+            break
+    if len(inside) > most:
+        inside = inside[:: math.ceil(len(inside) / most)]
+    if len(inside) < 3:
+        width = max(high - low, low * 0.1) / 3
+        base = 10 ** math.floor(math.log10(width))
+        width = next(m * base for m in (1, 2, 5, 10) if m * base >= width)
+        first = math.floor(low / width)
+        inside = [index * width for index in range(first, first + 6) if index > 0]
+        inside = [value for value in inside if low - width <= value <= high + width]
+    return [float(f"{value:.6g}") for value in inside], [f"{value:.4g}" for value in inside]

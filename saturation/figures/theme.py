@@ -1,0 +1,152 @@
+"""The two looks of the figures: one explicit plotly template each, and the colours that carry meaning.
+
+A figure holds its own template because importing streamlit replaces plotly's default colours by
+placeholders, and because a saved figure must look like the one on the page.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
+SPECTRUM_SCALE = "plasma"  # singular values, as in the paper's figure 4
+ANISOTROPY_SCALE = "viridis"  # cosines, as in the paper's figure 3
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one look. `plasma` is the part of the scale whose lines keep a contrast of 2.6 on it."""
+
+    name: str
+    background: str
+    surface: str
+    text: str
+    muted: str
+    grid: str
+    loss: str
+    anisotropy: str
+    spectrum: str
+    warning: str
+    plasma: tuple[float, float]
+
+
+LIGHT = Theme(
+    name="light",
+    background="#fdfcfe",
+    surface="#f4f1f8",
+    text="#221a33",
+    muted="#675d7c",
+    grid="#e9e4f0",
+    loss="#33294a",
+    anisotropy="#1b7f79",
+    spectrum="#a11c9a",
+    warning="#b3470a",
+    plasma=(0.03, 0.68),
+)
+DARK = Theme(
+    name="dark",
+    background="#14111d",
+    surface="#1e1a2b",
+    text="#eeeaf6",
+    muted="#aaa1bd",
+    grid="#2d2740",
+    loss="#d9d2ea",
+    anisotropy="#3fbf9f",
+    spectrum="#ea7457",
+    warning="#fcbb2d",
+    plasma=(0.33, 0.95),
+)
+THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+
+
+def template(theme: Theme) -> go.layout.Template:
+    """The plotly template of a theme: every colour and font that a figure does not set itself."""
+    axis = {
+        "gridcolor": theme.grid,
+        "linecolor": theme.muted,
+        "tickcolor": theme.muted,
+        "zeroline": False,
+        "tickfont": {"color": theme.muted, "size": 12},
+        "title": {"font": {"color": theme.muted, "size": 13}, "standoff": 8},
+        "automargin": True,
+        "spikecolor": theme.muted,
+        "spikethickness": 1,
+        "spikedash": "dot",
+    }
+    return go.layout.Template(
+        layout={
+            "paper_bgcolor": theme.background,
+            "plot_bgcolor": theme.background,
+            "font": {"family": FONT, "color": theme.text, "size": 13},
+            "colorway": [theme.loss, theme.anisotropy, theme.spectrum, theme.warning],
+            "xaxis": axis,
+            "yaxis": axis,
+            "margin": {"l": 52, "r": 14, "t": 36, "b": 44},
+            "hoverlabel": {
+                "bgcolor": theme.surface,
+                "bordercolor": theme.muted,
+                "font": {"family": FONT, "color": theme.text, "size": 13},
+                "align": "left",
+            },
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "font": {"color": theme.text, "size": 12},
+                "bgcolor": "rgba(0,0,0,0)",
+            },
+            "modebar": {
+                "bgcolor": "rgba(0,0,0,0)",
+                "color": theme.muted,
+                "activecolor": theme.text,
+            },
+            "dragmode": "zoom",
+        }
+    )
+
+
+def colour_bar(theme: Theme, top: float = 1.0) -> dict:
+    """A slim horizontal colour bar above the right corner of a panel whose upper end is at paper height `top`."""
+    return {
+        "orientation": "h",
+        "x": 1.0,
+        "xanchor": "right",
+        "xpad": 0,
+        "y": top,
+        "yanchor": "bottom",
+        "ypad": 16,
+        "len": 0.3,
+        "thickness": 7,
+        "outlinewidth": 0,
+        "ticks": "",
+        "tickfont": {"color": theme.muted, "size": 11},
+    }
+
+
+def line_styles(
+    parameters: Mapping[str, float], theme: Theme, span: tuple[float, float] | None = None
+) -> dict[str, dict[str, str]]:
+    """Colour and dash of each model: plasma by the logarithm of its parameter count.
+
+    `span` is the range of counts that the colours cover (default: that of `parameters`), so that a model
+    keeps its colour when others leave the figure. Models of equal size share a colour and differ in dash.
+    """
+    known = [math.log(count) for count in parameters.values() if count and count > 0]
+    low, high = (math.log(edge) for edge in span) if span else (min(known, default=0), max(known, default=0))
+    start, end = theme.plasma
+    styles: dict[str, dict[str, str]] = {}
+    used: dict[str, int] = {}
+    for name, count in sorted(parameters.items(), key=lambda item: (item[1] or 0, item[0])):
+        share = 0.5 if not count or count <= 0 or high <= low else (math.log(count) - low) / (high - low)
+        share = min(max(share, 0.0), 1.0)
+        colour = sample_colorscale(SPECTRUM_SCALE, [start + share * (end - start)])[0]
+        order = used.get(colour, 0)
+        used[colour] = order + 1
+        styles[name] = {"color": colour, "dash": DASHES[order % len(DASHES)]}
+    return styles

@@ -1,0 +1,174 @@
+"""Measure one checkpoint: what is stored is read, what is missing is computed and stored in one transaction."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from saturation import __version__, texts
+from saturation.checkpoints.library import LAB
+from saturation.checkpoints.load import Shape, folder_of, load_model, pick_device, read_head
+from saturation.checkpoints.weights import WeightFiles
+from saturation.families.model import Checkpoint
+from saturation.jobs.request import TEXT_MEASURES, VERSIONS, Request
+from saturation.jobs.scored_text import ScoredText, TextReader
+from saturation.measures import spectrum
+from saturation.measures.forward_pass import Anisotropy, measure_text
+from saturation.measures.loss import Loss
+from saturation.store import CheckpointRow, Measurement, Store
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The measurements of one checkpoint, in the order asked for, and which of them were computed just now."""
+
+    checkpoint: CheckpointRow
+    measurements: tuple[Measurement, ...]
+    computed: tuple[str, ...]
+
+
+class Measurer:
+    """Measures checkpoints one after another under one request; texts and tokens are prepared once."""
+
+    def __init__(self, store: Store, request: Request) -> None:
+        self.store = store
+        self.request = request
+        self.device = pick_device(request.device)
+        self._reader = TextReader(request)
+
+    def measure(
+        self, checkpoint: Checkpoint, force: bool = False, progress: Progress | None = None
+    ) -> Result:
+        """Read or compute what the request asks of one checkpoint.
+
+        progress is called with (what is being done, done, total). Raises SaturationError; nothing is then stored.
+        """
+        report = progress or (lambda what, done, total: None)
+        head, shape, head_bytes = read_head(checkpoint, self.request.head_tensor)
+        row = _row(checkpoint, shape)
+        text = self._reader.read(checkpoint, shape) if self.request.needs_text else None
+        planned = {name: self._plan(name, row, head.dtype, text) for name in self.request.measures}
+        stored = {} if force else self.store.load(item.measurement_id for item in planned.values())
+        done = {
+            name: replace(item, **stored[item.measurement_id])
+            for name, item in planned.items()
+            if item.measurement_id in stored
+        }
+        missing = [name for name in planned if name not in done]
+        if "spectrum" in missing:
+            report("singular values", 0, 1)
+            done["spectrum"] = replace(planned["spectrum"], bytes_read=head_bytes, **_spectrum(head))
+        of_text = [planned[name] for name in missing if name in TEXT_MEASURES]
+        if of_text and text is not None:
+            done |= self._forward(checkpoint, of_text, text, report)
+        self.store.add(done[name] for name in missing)
+        return Result(row, tuple(done[name] for name in self.request.measures), tuple(missing))
+
+    def _plan(
+        self, name: str, row: CheckpointRow, head_dtype: torch.dtype, text: ScoredText | None
+    ) -> Measurement:
+        """The measurement without its values: all that its id depends on."""
+        plan = Measurement(
+            checkpoint=row,
+            measure=name,
+            version=VERSIONS[name],
+            dtype=str(head_dtype).removeprefix("torch."),
+            device="cpu",
+            measured_at=datetime.now(UTC),
+            seconds=0.0,
+            bytes_read=0,
+            software=f"saturation {__version__}, torch {torch.__version__}",
+        )
+        if name not in TEXT_MEASURES or text is None:
+            return plan
+        return replace(
+            plan,
+            dtype=self.request.dtype,
+            device=str(self.device),
+            text=text.row,
+            tokens=len(text.ids),
+            context_length=text.context_length,
+        )
+
+    def _forward(
+        self, checkpoint: Checkpoint, planned: list[Measurement], text: ScoredText, report: Progress
+    ) -> dict[str, Measurement]:
+        """All text measures from one forward pass."""
+        start = time.perf_counter()
+        names = {item.measure for item in planned}
+        report("loading the model", 0, len(text.ids))
+        measured = measure_text(
+            load_model(checkpoint, self.request.dtype, self.device),
+            text.ids,
+            text.first_token,
+            text.context_length,
+            words=text.words,
+            utf8_bytes=text.utf8_bytes,
+            loss="loss" in names,
+            anisotropy="anisotropy" in names,
+            progress=lambda done, total: report("forward pass", done, total),
+        )
+        values = {}
+        if measured.anisotropy:
+            values["anisotropy"] = _anisotropy(measured.anisotropy)
+        if measured.loss:
+            values["loss"] = _loss(measured.loss, text, checkpoint.family)
+        cost = {
+            "seconds": time.perf_counter() - start,
+            "bytes_read": WeightFiles.find(folder_of(checkpoint)).size(),
+        }
+        return {item.measure: replace(item, **cost, **values[item.measure]) for item in planned}
+
+
+def _row(checkpoint: Checkpoint, shape: Shape) -> CheckpointRow:
+    return CheckpointRow(
+        family=checkpoint.family,
+        model=checkpoint.model,
+        step=checkpoint.step,
+        source=checkpoint.source,
+        revision=checkpoint.revision,
+        content_id=WeightFiles.find(folder_of(checkpoint)).content_id(),
+        hidden_size=shape.hidden_size,
+        layers=shape.layers,
+        vocab_size=shape.vocab_size,
+        parameters=shape.parameters,
+    )
+
+
+def _spectrum(head: torch.Tensor) -> dict[str, Any]:
+    start = time.perf_counter()
+    found = spectrum.head_spectra(head)
+    scalars: dict[str, float] = {}
+    for prefix, values in (("", found.plain), ("centred_", found.centred)):
+        scalars |= {
+            f"{prefix}singular_entropy": spectrum.singular_entropy(values),
+            f"{prefix}effective_rank": spectrum.effective_rank(values),
+            f"{prefix}stable_rank": spectrum.stable_rank(values),
+            f"{prefix}top_share": spectrum.top_share(values),
+            f"{prefix}condition_number": spectrum.condition_number(values),
+        }
+    series = {"singular_values": found.plain.tolist(), "centred_singular_values": found.centred.tolist()}
+    return {"scalars": scalars, "series": series, "seconds": time.perf_counter() - start}
+
+
+def _anisotropy(found: Anisotropy) -> dict[str, Any]:
+    scalars = {
+        "anisotropy": found.layers[-1],
+        "centred_anisotropy": found.centred_layers[-1],
+        "anisotropy_before_norm": found.last_before_norm,
+        "centred_anisotropy_before_norm": found.centred_last_before_norm,
+    }
+    return {"scalars": scalars, "series": {"layers": found.layers, "centred_layers": found.centred_layers}}
+
+
+def _loss(found: Loss, text: ScoredText, family: str) -> dict[str, Any]:
+    scalars = {name: value for name, value in asdict(found).items() if name != "tokens"}
+    if family == LAB and text.row.text_id == texts.named(texts.LAB_LANGUAGE).text_id:
+        # The text's source is known exactly, and so is the least loss that any model can expect on it.
+        scalars["floor"] = texts.lab_language().floor(len(text.ids), text.context_length)
+    return {"scalars": scalars}

@@ -1,0 +1,45 @@
+"""What is asked of a checkpoint. Imports no torch, so that the dashboard can make requests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from saturation.errors import InputError
+from saturation.families.registry import unknown
+
+# A version counts up whenever a measure's definition or numbers change; older values are kept but not drawn.
+VERSIONS = {"spectrum": 1, "anisotropy": 1, "loss": 1}
+MEASURES = tuple(VERSIONS)
+TEXT_MEASURES = ("anisotropy", "loss")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Measures, and the settings that their values depend on.
+
+    text: a file or the name of a bundled text; None for the family's own. max_tokens: score only the first ones.
+    context_length: shorter windows than the model's own. head_tensor: for weight files whose head has another name.
+    """
+
+    measures: tuple[str, ...] = MEASURES
+    text: str | None = None
+    max_tokens: int | None = None
+    context_length: int | None = None
+    dtype: str = "float32"
+    device: str = "auto"
+    head_tensor: str | None = None
+    tokenizer: Path | None = None
+
+    def __post_init__(self) -> None:
+        for measure in self.measures:
+            if measure not in VERSIONS:
+                raise unknown("measure", measure, list(VERSIONS))
+        if not self.measures:
+            raise InputError(f"No measure was named; choose among {', '.join(VERSIONS)}.")
+        if self.max_tokens is not None and self.max_tokens < 2:
+            raise InputError(f"--max-tokens is {self.max_tokens}; at least two tokens are needed.")
+        if self.context_length is not None and self.context_length < 1:
+            raise InputError(f"--context-length is {self.context_length}; it must be at least 1.")
+
+    @property
+    def needs_text(self) -> bool:
+        return any(measure in TEXT_MEASURES for measure in self.measures)

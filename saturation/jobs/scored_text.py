@@ -1,0 +1,83 @@
+"""A text as one checkpoint reads it: tokens, the first input, the windows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from saturation import texts
+from saturation.checkpoints.load import Shape
+from saturation.checkpoints.tokens import Tokens, find_tokenizer, tokenize
+from saturation.errors import CheckpointError, InputError, TextError
+from saturation.families import registry
+from saturation.families.model import Checkpoint
+from saturation.jobs.request import Request
+from saturation.measures.loss import count_words
+from saturation.store import TextRow
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """Token ids (n,), the id that the first window starts with, the window, and the scored words and bytes."""
+
+    row: TextRow
+    ids: torch.Tensor
+    first_token: int
+    context_length: int
+    words: int
+    utf8_bytes: int
+
+
+class TextReader:
+    """Reads the requested text for one checkpoint after another; each tokenizer sees a text once."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._texts: dict[str | None, texts.Text] = {}
+        self._tokens: dict[tuple[Path, str], Tokens] = {}
+
+    def read(self, checkpoint: Checkpoint, shape: Shape) -> ScoredText:
+        """The text as this checkpoint reads it.
+
+        Raises TextError for a text that cannot be scored, CheckpointError without a configuration or tokenizer,
+        InputError where no end-of-text token is named.
+        """
+        if shape.context_length is None:
+            raise CheckpointError(
+                f"{checkpoint.name} has no configuration that names a context length, so no text can be run "
+                "through it; measure its spectrum only (--measures spectrum)."
+            )
+        text = self._text(registry.family(checkpoint.family).text)
+        tokens = self._tokenized(find_tokenizer(checkpoint, self.request.tokenizer), text)
+        if len(tokens.ids) < 2:
+            raise TextError(
+                f"The text '{text.name}' has {len(tokens.ids)} token(s) for this model; give one of at least two."
+            )
+        own = tokens.end_of_text
+        first = own if own is not None and 0 <= own < shape.vocab_size else shape.end_of_text
+        if first is None:
+            raise InputError(
+                f"Neither the tokenizer nor the configuration of {checkpoint.name} names an end-of-text token, "
+                "which the first window starts with; set eos_token_id in its config.json."
+            )
+        return ScoredText(
+            row=TextRow(
+                text.text_id, text.name, text.source, len(text.content.encode()), count_words(text.content)
+            ),
+            ids=tokens.ids,
+            first_token=first,
+            context_length=min(self.request.context_length or shape.context_length, shape.context_length),
+            words=count_words(tokens.text),
+            utf8_bytes=len(tokens.text.encode()),
+        )
+
+    def _text(self, default: str | None) -> texts.Text:
+        if default not in self._texts:
+            self._texts[default] = texts.choose(self.request.text, default)
+        return self._texts[default]
+
+    def _tokenized(self, tokenizer: Path, text: texts.Text) -> Tokens:
+        key = (tokenizer, text.text_id)
+        if key not in self._tokens:
+            self._tokens[key] = tokenize(tokenizer, text.content, self.request.max_tokens)
+        return self._tokens[key]

@@ -1,0 +1,10 @@
+"""The lab: small GPT-NeoX families trained on a synthetic language whose best possible loss is known.
+
+`Language` and `RunConfig` need numpy only. `saturation.lab.tokenizer` and `saturation.lab.trainer` bring in
+transformers and torch, so they are imported where they are used.
+"""
+
+from saturation.lab.config import RunConfig
+from saturation.lab.language import Language
+
+__all__ = ["Language", "RunConfig"]

@@ -1,0 +1,1 @@
+"""Pure functions: tensors in, numbers out. No files, network, SQL, pandas or drawing."""

@@ -1,0 +1,163 @@
+"""Singular values of the output head, and the numbers that sum them up.
+
+The head W has shape (vocab_size, hidden_size). Definitions: arXiv 2404.07647, section 4 (normalised spectrum,
+singular entropy) and section 5 (W-error); stable rank: Rudelson & Vershynin 2007; effective rank: Roy & Vetterli 2007.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import blas, eigvalsh, qr, svdvals
+
+from saturation.errors import InputError, NotFiniteError
+
+Spectrum = NDArray[np.float64]
+
+# The Gram matrix squares the condition number: a singular value s carries a relative error of about
+# eps * (s_1 / s)^2. Up to s_1 / s = 1e4 that stays near 1e-8; beyond it the matrix is factored by QR instead.
+GRAM_CONDITION_LIMIT = 1e4
+ROWS_PER_CHUNK = 8192
+
+
+class HeadSpectra(NamedTuple):
+    """Singular values of W and of W with its row mean removed, both descending."""
+
+    plain: Spectrum
+    centred: Spectrum
+
+
+def _as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
+    matrix = torch.as_tensor(weight).detach()
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise InputError(
+            f"A head must be a matrix (vocab_size, hidden_size); got the shape {tuple(matrix.shape)}."
+        )
+    if not torch.isfinite(matrix).all():
+        raise NotFiniteError("The head holds NaN or infinite values; this checkpoint cannot be measured.")
+    if not matrix.any():
+        raise InputError("The head is zero everywhere; its spectrum is undefined.")
+    return matrix.cpu()
+
+
+def _chunk(matrix: torch.Tensor, start: int, rows: int, shift: Spectrum | None) -> NDArray[np.float64]:
+    block = matrix[start : start + rows].to(torch.float64).numpy()
+    return block if shift is None else block - shift
+
+
+def _row_mean(matrix: torch.Tensor) -> Spectrum:
+    total = np.zeros(matrix.shape[1])
+    for start in range(0, len(matrix), ROWS_PER_CHUNK):
+        total += _chunk(matrix, start, ROWS_PER_CHUNK, None).sum(axis=0)
+    return total / len(matrix)
+
+
+def _gram(matrix: torch.Tensor) -> NDArray[np.float64]:
+    """W^T W in float64 by blocks of rows; only the upper triangle is filled (dsyrk does half of a full product)."""
+    hidden_size = matrix.shape[1]
+    gram = np.zeros((hidden_size, hidden_size), order="F")
+    for start in range(0, len(matrix), ROWS_PER_CHUNK):
+        block = _chunk(matrix, start, ROWS_PER_CHUNK, None)
+        # block.T is Fortran-contiguous, so dsyrk reads it without a copy.
+        gram = blas.dsyrk(1.0, block.T, beta=1.0, c=gram, overwrite_c=1)
+    return gram
+
+
+def _roots(gram: NDArray[np.float64], scale: float, count: int) -> Spectrum | None:
+    """Singular values from a Gram matrix, or None where its rounding (relative to `scale`) would show."""
+    values = eigvalsh(gram, lower=False, check_finite=False)[::-1][:count]
+    if values[-1] * GRAM_CONDITION_LIMIT**2 < scale:
+        return None
+    return np.sqrt(values)
+
+
+def _accurate(matrix: torch.Tensor, shift: Spectrum | None) -> Spectrum:
+    """Singular values through a float64 QR factorisation by blocks of rows: the error is eps * s_1 for each."""
+    hidden_size = matrix.shape[1]
+    rows = max(ROWS_PER_CHUNK, 4 * hidden_size)
+    triangle = np.zeros((0, hidden_size))
+    for start in range(0, len(matrix), rows):
+        stacked = np.vstack([triangle, _chunk(matrix, start, rows, shift)])
+        triangle = qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:hidden_size]
+    return svdvals(triangle, overwrite_a=True, check_finite=False)
+
+
+def head_spectra(weight: torch.Tensor | NDArray[np.floating]) -> HeadSpectra:
+    """All singular values of the head, as it is and as the softmax sees it, from one pass over its rows.
+
+    Softmax ignores a shift common to all logits, so (I - 11^T / V) W gives the same probabilities as W.
+    weight: tensor of shape (vocab_size, hidden_size), any float dtype.
+    Returns two float64 arrays of min(vocab_size, hidden_size) values, descending.
+    Raises InputError for a wrong shape or a zero matrix, NotFiniteError for NaN or infinite values.
+    """
+    matrix = _as_matrix(weight)
+    vocab_size, hidden_size = matrix.shape
+    count = min(vocab_size, hidden_size)
+    mean = _row_mean(matrix)
+    gram = _gram(matrix)
+    scale = float(np.trace(gram))
+    plain = _roots(gram, scale, count)
+    centred = _roots(gram - vocab_size * np.outer(mean, mean), scale, count)
+    return HeadSpectra(
+        plain=_accurate(matrix, None) if plain is None else plain,
+        centred=_accurate(matrix, mean) if centred is None else centred,
+    )
+
+
+def singular_values(weight: torch.Tensor | NDArray[np.floating], centred: bool = False) -> Spectrum:
+    """All singular values of a head of shape (vocab_size, hidden_size): float64, in descending order.
+
+    centred: remove the mean over the vocabulary first (what the softmax can see). Errors as in `head_spectra`.
+    """
+    spectra = head_spectra(weight)
+    return spectra.centred if centred else spectra.plain
+
+
+def _shares(values: Spectrum) -> Spectrum:
+    values = np.asarray(values, dtype=np.float64)
+    total = values.sum()
+    if not np.isfinite(total) or total <= 0 or (values < 0).any():
+        raise InputError("A spectrum needs finite singular values of which at least one is above zero.")
+    return values / total
+
+
+def singular_entropy(values: Spectrum) -> float:
+    """KL(p || uniform) in nats with p = s / sum(s): 0 when all are equal, log(n) when one is left."""
+    shares = _shares(values)
+    positive = shares[shares > 0]
+    return max(0.0, float(np.log(len(shares)) + (positive * np.log(positive)).sum()))
+
+
+def effective_rank(values: Spectrum) -> float:
+    """exp of the entropy of p = s / sum(s): from 1 to the number of singular values."""
+    return float(len(values) * np.exp(-singular_entropy(values)))
+
+
+def stable_rank(values: Spectrum) -> float:
+    """||W||_F^2 / s_1^2: from 1 to the number of singular values."""
+    _shares(values)
+    return float(np.square(values / np.max(values)).sum())
+
+
+def top_share(values: Spectrum) -> float:
+    """s_1 / sum(s): from 1 / n to 1."""
+    return float(_shares(values).max())
+
+
+def condition_number(values: Spectrum) -> float:
+    """s_1 / s_n; infinite for a head of lower rank."""
+    _shares(values)
+    smallest = float(np.min(values))
+    return float(np.max(values)) / smallest if smallest > 0 else float("inf")
+
+
+def w_error(values: Spectrum) -> Spectrum:
+    """||s_{d+1:}||_2 / ||s||_2 for d = 0 ... n: the least relative Frobenius error of a rank-d matrix.
+
+    Eckart-Young-Mirsky. Returns n + 1 values, from 1 (rank 0) to 0 (full rank).
+    """
+    _shares(values)
+    squares = np.square(np.sort(np.asarray(values, dtype=np.float64)))
+    tails = np.concatenate([[0.0], np.cumsum(squares)])[::-1]
+    return np.sqrt(tails / tails[0])

@@ -1,0 +1,6 @@
+"""The DuckDB file: schema, writes, packs, and named queries that return DataFrames. Knows rows, not their making."""
+
+from saturation.store.records import CheckpointRow, Measurement, TextRow
+from saturation.store.store import Store
+
+__all__ = ["CheckpointRow", "Measurement", "Store", "TextRow"]

@@ -1,0 +1,105 @@
+"""The schema, as an ordered list of steps; the names of those applied are recorded in the file."""
+
+from collections.abc import Callable
+
+import duckdb
+
+Connection = duckdb.DuckDBPyConnection
+MIGRATIONS: list[tuple[str, Callable[[Connection], object]]] = []
+
+
+def migration(step: Callable[[Connection], object]) -> Callable[[Connection], object]:
+    """Register a step; its place in this file is its place in the order."""
+    MIGRATIONS.append((step.__name__, step))
+    return step
+
+
+@migration
+def m001_tables(connection: Connection) -> None:
+    connection.execute(
+        """
+        CREATE TABLE checkpoints (
+            checkpoint_id VARCHAR PRIMARY KEY,
+            family VARCHAR NOT NULL,
+            model VARCHAR NOT NULL,
+            step BIGINT,
+            source VARCHAR NOT NULL,
+            revision VARCHAR,
+            content_id VARCHAR NOT NULL,
+            hidden_size INTEGER NOT NULL,
+            layers INTEGER,
+            vocab_size INTEGER NOT NULL,
+            parameters BIGINT NOT NULL,
+            doubtful VARCHAR
+        );
+        CREATE TABLE texts (
+            text_id VARCHAR PRIMARY KEY,
+            name VARCHAR NOT NULL,
+            source VARCHAR NOT NULL,
+            utf8_bytes BIGINT NOT NULL,
+            words BIGINT NOT NULL
+        );
+        CREATE TABLE measurements (
+            measurement_id VARCHAR PRIMARY KEY,
+            checkpoint_id VARCHAR NOT NULL,
+            measure VARCHAR NOT NULL,
+            version INTEGER NOT NULL,
+            text_id VARCHAR,
+            dtype VARCHAR NOT NULL,
+            tokens BIGINT,
+            context_length INTEGER,
+            device VARCHAR NOT NULL,
+            measured_at TIMESTAMPTZ NOT NULL,
+            seconds DOUBLE NOT NULL,
+            bytes_read BIGINT NOT NULL,
+            software VARCHAR NOT NULL
+        );
+        CREATE TABLE scalars (measurement_id VARCHAR NOT NULL, name VARCHAR NOT NULL, value DOUBLE NOT NULL);
+        CREATE TABLE series (measurement_id VARCHAR NOT NULL, name VARCHAR NOT NULL, "values" DOUBLE[] NOT NULL);
+        CREATE TABLE packs (name VARCHAR PRIMARY KEY, sha256 VARCHAR NOT NULL, imported_at TIMESTAMPTZ NOT NULL);
+        """
+    )
+
+
+@migration
+def m002_current(connection: Connection) -> None:
+    """What pages draw: of each (family, model, step) the weights measured last, of each measure the newest version."""
+    connection.execute(
+        """
+        CREATE VIEW current_checkpoints AS
+        SELECT c.* FROM checkpoints c
+        LEFT JOIN (SELECT checkpoint_id, max(measured_at) AS last FROM measurements GROUP BY ALL) m USING (checkpoint_id)
+        QUALIFY row_number() OVER (PARTITION BY family, model, step ORDER BY m.last DESC NULLS LAST, checkpoint_id) = 1;
+        CREATE VIEW current_measurements AS
+        SELECT m.* FROM measurements m JOIN current_checkpoints c USING (checkpoint_id)
+        QUALIFY row_number() OVER (
+            PARTITION BY m.checkpoint_id, measure, text_id
+            ORDER BY version DESC, tokens DESC NULLS LAST, dtype = 'float32' DESC, measured_at DESC
+        ) = 1;
+        """
+    )
+
+
+def applied(connection: Connection) -> set[str]:
+    """Names of the steps that the file has had."""
+    held = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'"
+    ).fetchall()
+    if held[0][0] == 0:
+        return set()
+    return {row[0] for row in connection.execute("SELECT name FROM migrations").fetchall()}
+
+
+def migrate(connection: Connection) -> None:
+    """Apply every step that the file has not had, each in a transaction of its own."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (name VARCHAR PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL)"
+    )
+    done = applied(connection)
+    for name, step in MIGRATIONS:
+        if name in done:
+            continue
+        connection.begin()
+        step(connection)
+        connection.execute("INSERT INTO migrations VALUES (?, now())", [name])
+        connection.commit()

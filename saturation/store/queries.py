@@ -1,0 +1,172 @@
+"""Named queries: store -> DataFrame. Each opens the file, reads and closes.
+
+A step that is not known (a model of one checkpoint) reads as 0.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from saturation.store.store import Store
+
+TRAJECTORY_SCALARS = {
+    "spectrum": (
+        "singular_entropy",
+        "centred_singular_entropy",
+        "effective_rank",
+        "centred_effective_rank",
+        "stable_rank",
+        "centred_stable_rank",
+        "top_share",
+        "centred_top_share",
+        "condition_number",
+    ),
+    "anisotropy": (
+        "anisotropy",
+        "centred_anisotropy",
+        "anisotropy_before_norm",
+        "centred_anisotropy_before_norm",
+    ),
+    "loss": (
+        "nats_per_token",
+        "perplexity",
+        "word_perplexity",
+        "bits_per_byte",
+        "accuracy",
+        "floor",
+    ),
+}
+_CHOSEN = "c.family = ? AND (? IS NULL OR list_contains(?, c.model))"
+
+
+def _list(models: Sequence[str] | None) -> list[str] | None:
+    return None if models is None else list(models)
+
+
+def _chosen(family: str, models: Sequence[str] | None) -> list[object]:
+    return [family, None if models is None else 1, _list(models)]
+
+
+def models(store: Store) -> pd.DataFrame:
+    """One row per (family, model): its shape, checkpoints known, with a spectrum, first and last step."""
+    return store.frame(
+        """
+        SELECT c.family, c.model, max(c.parameters) AS parameters, max(c.hidden_size) AS hidden_size,
+               max(c.layers) AS layers, max(c.vocab_size) AS vocab_size, count(*) AS checkpoints,
+               count(s.checkpoint_id) AS measured,
+               min(coalesce(c.step, 0)) AS first_step, max(coalesce(c.step, 0)) AS last_step
+        FROM current_checkpoints c
+        LEFT JOIN (SELECT DISTINCT checkpoint_id FROM measurements WHERE measure = 'spectrum') s USING (checkpoint_id)
+        GROUP BY c.family, c.model ORDER BY c.family, parameters, c.model
+        """
+    )
+
+
+def texts(store: Store, family: str) -> pd.DataFrame:
+    """The texts that a family was measured on, the most used first."""
+    return store.frame(
+        """
+        SELECT t.text_id, t.name, t.source, max(m.tokens) AS tokens, count(DISTINCT m.checkpoint_id) AS checkpoints
+        FROM current_measurements m JOIN current_checkpoints c USING (checkpoint_id) JOIN texts t USING (text_id)
+        WHERE c.family = ? GROUP BY t.text_id, t.name, t.source ORDER BY checkpoints DESC, t.name
+        """,
+        [family],
+    )
+
+
+def _default_text(store: Store, family: str) -> str | None:
+    known = texts(store, family)
+    return None if known.empty else str(known["text_id"].iloc[0])
+
+
+def trajectory(
+    store: Store, family: str, models: Sequence[str] | None = None, text_id: str | None = None
+) -> pd.DataFrame:
+    """One row per (family, model, step) with every scalar along training; NaN where not measured.
+
+    text_id: which text the loss and the anisotropy are of; the family's most used one when None.
+    """
+    text_id = text_id or _default_text(store, family)
+    picks = ",\n".join(
+        f"max(s.value) FILTER (m.measure = '{measure}' AND s.name = '{name}') AS {name}"
+        for measure, names in TRAJECTORY_SCALARS.items()
+        for name in names
+    )
+    frame = store.frame(
+        f"""
+        SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.layers, c.vocab_size,
+               c.doubtful, {picks},
+               max(m.tokens) FILTER (m.measure = 'loss') AS tokens, any_value(m.text_id) AS text_id,
+               any_value(t.name) AS text_name, any_value(m.dtype) FILTER (m.measure = 'loss') AS dtype
+        FROM current_checkpoints c
+        LEFT JOIN current_measurements m ON m.checkpoint_id = c.checkpoint_id
+             AND (m.text_id IS NULL OR m.text_id = ?)
+        LEFT JOIN scalars s USING (measurement_id)
+        LEFT JOIN texts t ON t.text_id = m.text_id
+        WHERE {_CHOSEN}
+        GROUP BY c.family, c.model, c.step, c.parameters, c.hidden_size, c.layers, c.vocab_size, c.doubtful
+        ORDER BY c.parameters, c.model, step
+        """,
+        [text_id, *_chosen(family, models)],
+    )
+    names = [name for group in TRAJECTORY_SCALARS.values() for name in group]
+    return frame.astype(dict.fromkeys(names, "float64"))
+
+
+def spectra(store: Store, family: str, model: str) -> pd.DataFrame:
+    """One row per step: singular_values and centred_singular_values as descending float64 arrays."""
+    frame = store.frame(
+        f"""
+        SELECT coalesce(c.step, 0) AS step, c.doubtful,
+               any_value(s."values") FILTER (s.name = 'singular_values') AS singular_values,
+               any_value(s."values") FILTER (s.name = 'centred_singular_values') AS centred_singular_values
+        FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id) JOIN series s USING (measurement_id)
+        WHERE m.measure = 'spectrum' AND {_CHOSEN}
+        GROUP BY c.step, c.doubtful ORDER BY step
+        """,
+        _chosen(family, [model]),
+    )
+    for column in ("singular_values", "centred_singular_values"):
+        frame[column] = [np.asarray(values, dtype=np.float64) for values in frame[column]]
+    return frame
+
+
+def layer_anisotropy(
+    store: Store, family: str, models: Sequence[str] | None = None, text_id: str | None = None
+) -> pd.DataFrame:
+    """One row per (model, step, layer): anisotropy, plain and centred; depth is layer / layers, in [0, 1]."""
+    return store.frame(
+        f"""
+        WITH wide AS (
+            SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.doubtful,
+                   any_value(s."values") FILTER (s.name = 'layers') AS plain,
+                   any_value(s."values") FILTER (s.name = 'centred_layers') AS centred
+            FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
+            JOIN series s USING (measurement_id)
+            WHERE m.measure = 'anisotropy' AND m.text_id = ? AND {_CHOSEN}
+            GROUP BY c.family, c.model, c.step, c.parameters, c.doubtful
+        )
+        SELECT family, model, step, parameters, len(plain) - 1 AS layers, layer::INTEGER AS layer,
+               layer / (len(plain) - 1) AS depth, plain[layer + 1] AS anisotropy,
+               centred[layer + 1] AS centred_anisotropy, doubtful
+        FROM (SELECT *, unnest(range(len(plain))) AS layer FROM wide)
+        ORDER BY parameters, model, step, layer
+        """,
+        [text_id or _default_text(store, family), *_chosen(family, models)],
+    )
+
+
+def provenance(store: Store, family: str, models: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per measurement: what it was drawn from, and when, how and how long it was measured."""
+    return store.frame(
+        f"""
+        SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.source, c.revision, c.content_id, m.measure,
+               m.version, m.text_id, t.name AS text_name, m.dtype, m.tokens, m.context_length, m.device,
+               m.measured_at, m.seconds, m.bytes_read, m.software
+        FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
+        LEFT JOIN texts t USING (text_id)
+        WHERE {_CHOSEN} ORDER BY c.parameters, c.model, step, m.measure
+        """,
+        _chosen(family, models),
+    )

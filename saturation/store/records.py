@@ -1,0 +1,101 @@
+"""What is written: a checkpoint, a text, and measurements with their provenance. Frozen, with computed ids."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from saturation.errors import NotFiniteError
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """A set of weights. content_id names the weights themselves: the same folder with new weights is a new row."""
+
+    family: str
+    model: str
+    step: int | None
+    source: str
+    revision: str | None
+    content_id: str
+    hidden_size: int
+    layers: int | None
+    vocab_size: int
+    parameters: int
+    doubtful: str | None = None
+
+    @property
+    def checkpoint_id(self) -> str:
+        return _digest(self.family, self.model, self.step, self.source, self.content_id)
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """An evaluation text; text_id is the hash of its bytes. Words are counted as the LM Evaluation Harness does."""
+
+    text_id: str
+    name: str
+    source: str
+    utf8_bytes: int
+    words: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measure of one checkpoint: its numbers and all that they depend on.
+
+    scalars: name -> value; series: name -> values in the measure's own order. Raises NotFiniteError for NaN.
+    """
+
+    checkpoint: CheckpointRow
+    measure: str
+    version: int
+    dtype: str
+    device: str
+    measured_at: datetime
+    seconds: float
+    bytes_read: int
+    software: str
+    text: TextRow | None = None
+    tokens: int | None = None
+    context_length: int | None = None
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        bad = [name for name, value in self.scalars.items() if math.isnan(value)]
+        bad += [name for name, values in self.series.items() if any(math.isnan(value) for value in values)]
+        if bad:
+            raise NotFiniteError(
+                f"The measure {self.measure} gave no number for {', '.join(bad)}; it was not stored."
+            )
+
+    @property
+    def measurement_id(self) -> str:
+        return measurement_id(
+            self.checkpoint.checkpoint_id,
+            self.measure,
+            self.version,
+            self.text.text_id if self.text else None,
+            self.dtype,
+            self.tokens,
+            self.context_length,
+        )
+
+
+def measurement_id(
+    checkpoint_id: str,
+    measure: str,
+    version: int,
+    text_id: str | None,
+    dtype: str,
+    tokens: int | None,
+    context_length: int | None,
+) -> str:
+    """The id of a measurement: everything its value depends on, but for the device."""
+    return _digest(checkpoint_id, measure, version, text_id, dtype, tokens, context_length)

@@ -1,0 +1,165 @@
+"""The store: created on first use, filled from the bundled packs, written in whole transactions."""
+
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from saturation.errors import StoreError
+from saturation.settings import BUNDLED
+from saturation.store import migrations, packs
+from saturation.store.connection import WAIT_SECONDS, connect
+from saturation.store.records import Measurement
+
+
+class Store:
+    """One DuckDB file. Holds no connection: each call opens, works and closes (see `connection`)."""
+
+    def __init__(
+        self, path: Path, wait_seconds: float = WAIT_SECONDS, bundled: Path = BUNDLED / "packs"
+    ) -> None:
+        self.path = Path(path)
+        self.wait_seconds = wait_seconds
+        self.bundled = bundled
+
+    def read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A read-only connection for one query."""
+        if not self.path.exists():
+            self.ensure()
+        return connect(self.path, read_only=True, wait_seconds=self.wait_seconds)
+
+    def write(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A connection for one write; all other processes wait meanwhile."""
+        return connect(self.path, read_only=False, wait_seconds=self.wait_seconds)
+
+    def ensure(self) -> None:
+        """Create the file, bring its schema up to date and import bundled packs it has not seen. Cheap when done."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The folder {self.path.parent} cannot be made ({error.strerror}).") from error
+        wanted = {pack.name: packs.fingerprint(pack) for pack in packs.bundled(self.bundled)}
+        if self.path.exists() and self._up_to_date(wanted):
+            return
+        with self.write() as connection:
+            migrations.migrate(connection)
+            held = dict(connection.execute("SELECT name, sha256 FROM packs").fetchall())
+            for pack in packs.bundled(self.bundled):
+                if held.get(pack.name) != wanted[pack.name]:
+                    packs.load(connection, pack)
+
+    def _up_to_date(self, wanted: dict[str, str]) -> bool:
+        with connect(self.path, read_only=True, wait_seconds=self.wait_seconds) as connection:
+            if migrations.applied(connection) < {name for name, _ in migrations.MIGRATIONS}:
+                return False
+            held = dict(connection.execute("SELECT name, sha256 FROM packs").fetchall())
+        return all(held.get(name) == digest for name, digest in wanted.items())
+
+    def signature(self) -> tuple[int, ...]:
+        """Changes whenever anything was written: time and size of the file and of its write-ahead log."""
+        parts: list[int] = []
+        for path in (self.path, Path(f"{self.path}.wal")):
+            try:
+                stat = os.stat(path)
+            except FileNotFoundError:
+                parts += [0, 0]
+            else:
+                parts += [stat.st_mtime_ns, stat.st_size]
+        return tuple(parts)
+
+    def frame(self, sql: str, parameters: list[Any] | None = None) -> pd.DataFrame:
+        """The result of one read-only query."""
+        with self.read() as connection:
+            return connection.execute(sql, parameters or []).df()
+
+    def add(self, measured: Iterable[Measurement]) -> int:
+        """Write measurements with their checkpoints and texts in one transaction; returns how many.
+
+        Writing the same measurement twice leaves one: the newer.
+        """
+        rows = list(measured)
+        if not rows:
+            return 0
+        self.ensure()
+        tables = _tables(rows)
+        with self.write() as connection:
+            connection.begin()
+            for name in ("checkpoints", "texts", "measurements"):
+                _upsert(connection, name, tables[name])
+            for name in ("scalars", "series"):
+                table = tables[name]
+                connection.register("incoming", table)
+                connection.register("written", tables["measurements"])
+                connection.execute(
+                    f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)"
+                )
+                connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
+            connection.commit()
+        return len(rows)
+
+    def load(self, measurement_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Of the ids that the store holds: measured_at, seconds, bytes_read, device, software, scalars and series."""
+        self.ensure()
+        wanted = list(measurement_ids)
+        inside = "WHERE measurement_id IN (SELECT unnest(?))"
+        with self.read() as connection:
+            rows = connection.execute(
+                "SELECT measurement_id, measured_at, seconds, bytes_read, device, software FROM measurements "
+                + inside,
+                [wanted],
+            ).fetchall()
+            scalars = connection.execute(f"SELECT * FROM scalars {inside}", [wanted]).fetchall()
+            series = connection.execute(f"SELECT * FROM series {inside}", [wanted]).fetchall()
+        names = ("measured_at", "seconds", "bytes_read", "device", "software")
+        held = {
+            key: dict(zip(names, rest, strict=True)) | {"scalars": {}, "series": {}} for key, *rest in rows
+        }
+        for key, name, value in scalars:
+            held[key]["scalars"][name] = value
+        for key, name, values in series:
+            held[key]["series"][name] = values
+        return held
+
+
+def _upsert(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+    if table.num_rows == 0:
+        return
+    connection.register("incoming", table)
+    connection.execute(f"INSERT OR REPLACE INTO {name} BY NAME SELECT * FROM incoming")
+
+
+def _tables(rows: list[Measurement]) -> dict[str, pa.Table]:
+    """The rows of every table, as Arrow with the schema of the packs."""
+    checkpoints = {row.checkpoint.checkpoint_id: row.checkpoint for row in rows}
+    texts = {row.text.text_id: row.text for row in rows if row.text}
+    measurements = {row.measurement_id: row for row in rows}
+    columns: dict[str, list[dict[str, Any]]] = {
+        "checkpoints": [{"checkpoint_id": key, **asdict(value)} for key, value in checkpoints.items()],
+        "texts": [asdict(text) for text in texts.values()],
+        "measurements": [
+            {
+                "measurement_id": key,
+                "checkpoint_id": row.checkpoint.checkpoint_id,
+                "text_id": row.text.text_id if row.text else None,
+                **{name: getattr(row, name) for name in packs.PLAIN_COLUMNS},
+            }
+            for key, row in measurements.items()
+        ],
+        "scalars": [
+            {"measurement_id": key, "name": name, "value": float(value)}
+            for key, row in measurements.items()
+            for name, value in row.scalars.items()
+        ],
+        "series": [
+            {"measurement_id": key, "name": name, "values": [float(value) for value in values]}
+            for key, row in measurements.items()
+            for name, values in row.series.items()
+        ],
+    }
+    return {name: pa.Table.from_pylist(columns[name], schema=packs.SCHEMAS[name]) for name in packs.SCHEMAS}

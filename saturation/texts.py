@@ -1,0 +1,90 @@
+"""Evaluation texts: a file, or one that every installation has. A text is named by the hash of its bytes."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saturation.errors import TextError
+from saturation.families.registry import unknown
+
+if TYPE_CHECKING:
+    from saturation.lab.language import Language
+
+LAB_TOKENS = 50_000
+LAB_SEED = 20240411
+PYTHON_TOPICS = "python-topics"
+LAB_LANGUAGE = "lab-language"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text: the name shown to the reader, its content, and where it came from in words."""
+
+    name: str
+    content: str
+    source: str
+
+    @cached_property
+    def text_id(self) -> str:
+        """`sha256:` and the hash of the UTF-8 bytes: equal texts have equal ids, whatever their names."""
+        return "sha256:" + hashlib.sha256(self.content.encode()).hexdigest()
+
+
+def from_file(path: Path) -> Text:
+    """The text of a UTF-8 file. Raises TextError for a missing, empty or undecodable file."""
+    if not path.is_file():
+        raise TextError(f"There is no text file {path}; check the path.")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path} is not UTF-8 text (byte {error.start}); convert it to UTF-8.") from error
+    except OSError as error:
+        raise TextError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    if not content.strip():
+        raise TextError(f"{path} is empty; give a text of at least two tokens.")
+    return Text(path.name, content, f"file {path.name}")
+
+
+def _python_topics() -> Text:
+    from platform import python_version
+
+    from pydoc_data.topics import topics
+
+    content = "\n\n".join(topics[key] for key in sorted(topics))
+    return Text(
+        PYTHON_TOPICS, content, f"the language reference that Python {python_version()} carries for help()"
+    )
+
+
+def lab_language() -> "Language":
+    """The synthetic language of the bundled lab runs."""
+    from saturation.lab.config import bundled_runs
+
+    return next(iter(bundled_runs().values())).language
+
+
+def _lab_text() -> Text:
+    content = lab_language().text(LAB_TOKENS, LAB_SEED)
+    return Text(
+        LAB_LANGUAGE, content, f"{LAB_TOKENS} tokens of the lab's synthetic language, seed {LAB_SEED}"
+    )
+
+
+NAMED = {LAB_LANGUAGE: _lab_text, PYTHON_TOPICS: _python_topics}
+
+
+@cache
+def named(name: str) -> Text:
+    """A text that comes with the installation. Raises UnknownNameError."""
+    if name not in NAMED:
+        raise unknown("text", name, list(NAMED))
+    return NAMED[name]()
+
+
+def choose(text: str | None, default: str | None) -> Text:
+    """The text that a user gave (a file, or the name of a bundled text), else the default, else Python's reference."""
+    if text is None:
+        return named(default or PYTHON_TOPICS)
+    return named(text) if text in NAMED and not Path(text).exists() else from_file(Path(text).expanduser())

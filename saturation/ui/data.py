@@ -1,0 +1,110 @@
+"""What pages read: queries cached by the store's signature, so that a page sees what a worker wrote."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from saturation import settings as configuration
+from saturation.errors import SaturationError
+from saturation.families import registry
+from saturation.settings import Settings
+from saturation.store import Store, queries
+
+
+@st.cache_resource(show_spinner="Opening the measurements …")
+def _opened(path: Path) -> Store:
+    store = Store(path)
+    store.ensure()
+    return store
+
+
+def settings() -> Settings:
+    """The settings in force for this server."""
+    return configuration.load()
+
+
+def store() -> Store:
+    """The store, created and filled from the bundled packs by the first call of the process."""
+    opened = _opened(settings().store_path)
+    if not opened.path.exists():
+        opened.ensure()
+    return opened
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _query(name: str, path: str, signature: tuple[int, ...], arguments: tuple[Any, ...]) -> pd.DataFrame:
+    return getattr(queries, name)(store(), *arguments)
+
+
+def _ask(name: str, *arguments: Any) -> pd.DataFrame:
+    opened = store()
+    return _query(name, str(opened.path), opened.signature(), arguments)
+
+
+def measured_models() -> pd.DataFrame:
+    return _ask("models")
+
+
+def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
+    return _ask("trajectory", family, models)
+
+
+def spectra(family: str, model: str) -> pd.DataFrame:
+    return _ask("spectra", family, model)
+
+
+def layer_anisotropy(family: str, models: tuple[str, ...]) -> pd.DataFrame:
+    return _ask("layer_anisotropy", family, models)
+
+
+def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
+    return _ask("provenance", family, models)
+
+
+def families() -> dict[str, list[str]]:
+    """Model names of each family that can be chosen, smallest first; families with measurements first."""
+    held = measured_models()
+    listed: dict[str, list[str]] = {}
+    for name, family in registry.families().items():
+        known = held[held["family"] == name]
+        counts = {key: model.parameters or model.hidden_size or 0 for key, model in family.models.items()}
+        counts |= dict(zip(known["model"], known["parameters"].fillna(0), strict=True))
+        if counts:
+            listed[name] = sorted(counts, key=lambda key: (counts[key], key))
+    full = set(held.loc[held["measured"] > 0, "family"])
+    return dict(sorted(listed.items(), key=lambda item: item[0] not in full))
+
+
+def steps(family: str, model: str) -> list[int]:
+    """The steps at which anything of a model is measured."""
+    rows = trajectory(family, (model,))
+    values = rows[["singular_entropy", "anisotropy", "nats_per_token"]].notna().any(axis=1)
+    return sorted({int(step) for step in rows.loc[values, "step"]})
+
+
+def preferred(family: str) -> str:
+    """The model a family opens with: its smallest with measurements."""
+    held = measured_models()
+    rows = held[(held["family"] == family) & (held["measured"] > 0)]
+    names = families()[family]
+    return next((name for name in names if name in set(rows["model"])), names[0])
+
+
+def span(family: str) -> tuple[float, float] | None:
+    """Parameter counts that the colours of a family cover."""
+    held = measured_models()
+    counts = held.loc[(held["family"] == family) & (held["parameters"] > 0), "parameters"]
+    return None if counts.empty else (float(counts.min()), float(counts.max()))
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Show an error that the user can mend as one sentence, and go on with the page."""
+    try:
+        yield
+    except SaturationError as error:
+        st.error(str(error), icon=":material/error:")

@@ -1,0 +1,46 @@
+"""The line under a figure: what it was drawn from. Pure: a provenance frame in, a sentence out."""
+
+import pandas as pd
+
+from saturation.figures import labels
+
+MEASURES = {"spectrum": "spectrum", "anisotropy": "anisotropy", "loss": "loss"}
+
+
+def line(provenance: pd.DataFrame, measures: tuple[str, ...], models: tuple[str, ...]) -> str:
+    """Checkpoints, text, tokens, dtype, measure versions and date of the measurements a figure shows."""
+    rows = provenance[provenance["measure"].isin(measures) & provenance["model"].isin(models)]
+    if rows.empty:
+        return "Nothing measured yet."
+    family = rows["family"].iloc[0]
+    named = list(dict.fromkeys(rows["model"]))
+    who = f"{family}/{named[0]}" if len(named) == 1 else f"{family}: {', '.join(named)}"
+    checkpoints = len(rows[["model", "step"]].drop_duplicates())
+    parts = [
+        f"{who} · {checkpoints} checkpoint{'s' if checkpoints != 1 else ''}, steps "
+        f"{labels.step(rows['step'].min())}–{labels.step(rows['step'].max())}"
+        if checkpoints > 1
+        else f"{who} · 1 checkpoint, step {labels.step(rows['step'].iloc[0])}"
+    ]
+    texts = rows.dropna(subset=["text_name"])
+    if not texts.empty:
+        tokens = texts["tokens"].dropna()
+        amount = f", {labels.step(tokens.max())} tokens" if not tokens.empty else ""
+        parts.append(f"text {', '.join(dict.fromkeys(texts['text_name']))}{amount}")
+    parts.append(", ".join(dict.fromkeys(rows["dtype"].dropna().astype(str))))
+    parts.append(
+        ", ".join(
+            f"{measure} v{'/'.join(dict.fromkeys(group['version'].astype(str)))}"
+            for measure, group in rows.groupby("measure", sort=False)
+        )
+    )
+    parts.append(f"measured {_days(rows['measured_at'])}")
+    return " · ".join(part for part in parts if part)
+
+
+def _days(moments: pd.Series) -> str:
+    times = pd.to_datetime(moments, errors="coerce", utc=True).dropna()
+    if times.empty:
+        return "at an unknown time"
+    first, last = times.min().date().isoformat(), times.max().date().isoformat()
+    return first if first == last else f"{first} to {last}"

@@ -1,0 +1,138 @@
+"""The one selection of the dashboard, and its form in the address. Nothing here imports streamlit.
+
+Why not `bind="query-params"`: with bound widgets streamlit 1.67 drops the parameters that a page link
+carries, leaves defaults out (a new checkpoint would change what an old link shows) and forgets what
+another page's widgets set. The address is therefore read and written here, whole.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from saturation.figures import labels
+from saturation.figures.steps import nearest
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "view": ("plain", "centred"),
+    "scale": ("linear", "log"),
+    "ranks": ("100", "all"),
+    "colour": ("linear", "log"),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What all pages show: one model for maps, several for curves, one step, and how to look at them."""
+
+    family: str
+    model: str
+    models: tuple[str, ...]
+    step: int | None
+    view: str = "plain"
+    scale: str = "linear"
+    ranks: str = "100"
+    colour: str = "linear"
+
+    @property
+    def centred(self) -> bool:
+        return self.view == "centred"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an address or the widgets ask for: text as it came, None where nothing was said."""
+
+    family: str | None = None
+    model: str | None = None
+    models: tuple[str, ...] | None = None
+    step: str | None = None
+    view: str | None = None
+    scale: str | None = None
+    ranks: str | None = None
+    colour: str | None = None
+
+
+def decode(address: Mapping[str, str]) -> Asked:
+    """The request that query parameters make; unknown parameters are left alone."""
+    fields = {key: address[key] for key in Asked.__dataclass_fields__ if address.get(key)}
+    if "models" in fields:
+        return Asked(**fields | {"models": tuple(name for name in fields["models"].split(",") if name)})
+    return Asked(**fields)
+
+
+def encode(selection: Selection, all_models: Sequence[str]) -> dict[str, str]:
+    """The query parameters of a selection. Views at their default and 'all models' are left out."""
+    address = {"family": selection.family, "model": selection.model}
+    if tuple(selection.models) != tuple(all_models):
+        address["models"] = ",".join(selection.models)
+    if selection.step is not None:
+        address["step"] = str(selection.step)
+    for key, (default, *_) in CHOICES.items():
+        if getattr(selection, key) != default:
+            address[key] = getattr(selection, key)
+    return address
+
+
+def resolve(
+    asked: Asked,
+    models: Mapping[str, Sequence[str]],
+    steps: Callable[[str, str], Sequence[int]],
+    preferred: Callable[[str], str] | None = None,
+) -> tuple[Selection, list[str]]:
+    """The nearest valid selection, and one sentence for each thing asked that does not exist.
+
+    `models`: the model names of each family, families and models in the order of the menus; `steps`: the
+    measured steps of a model; `preferred`: the model a family opens with (default: its first).
+    """
+    notes: list[str] = []
+    family = _one("family", asked.family, list(models), next(iter(models)), notes)
+    names = list(models[family])
+    first = preferred(family) if preferred else names[0]
+    model = _one(f"model of {family}", asked.model, names, first, notes)
+    compared = _several(asked.models, names, family, notes)
+    step = _step(asked.step, list(steps(family, model)), f"{family}/{model}", notes)
+    chosen = Selection(family=family, model=model, models=compared, step=step)
+    for key, options in CHOICES.items():
+        value = getattr(asked, key)
+        if value is not None:
+            chosen = replace(chosen, **{key: _one(key, value, list(options), options[0], notes)})
+    return chosen, notes
+
+
+def _one(kind: str, asked: str | None, known: list[str], default: str, notes: list[str]) -> str:
+    if asked is None or asked in known:
+        return asked or default
+    close = get_close_matches(asked.lower(), known, n=1, cutoff=0.5)
+    shown = close[0] if close else default
+    notes.append(f"There is no {kind} “{asked}” here; showing {shown}.")
+    return shown
+
+
+def _several(asked: tuple[str, ...] | None, known: list[str], family: str, notes: list[str]) -> tuple[str, ...]:
+    if asked is None:
+        return tuple(known)
+    wrong = [name for name in asked if name not in known]
+    kept = tuple(name for name in known if name in asked)
+    if wrong:
+        what = "model" if len(wrong) == 1 else "models"
+        shown = ", ".join(kept) if kept else "all of them"
+        notes.append(f"There is no {what} of {family} “{', '.join(wrong)}” to compare; showing {shown}.")
+    return kept or tuple(known)
+
+
+def _step(asked: str | None, measured: list[int], name: str, notes: list[str]) -> int | None:
+    if not measured:
+        if asked is not None:
+            notes.append(f"Step {asked} of {name} cannot be shown: nothing is measured for {name} yet.")
+        return None
+    if asked is None:
+        return measured[-1]
+    try:
+        wanted = int(asked.replace(",", "").replace("_", ""))
+    except ValueError:
+        notes.append(f"“{asked}” is no training step; showing the last, {labels.step(measured[-1])}.")
+        return measured[-1]
+    shown = nearest(measured, wanted)
+    if shown != wanted:
+        notes.append(f"Step {labels.step(wanted)} of {name} is not measured; showing the nearest, {labels.step(shown)}.")
+    return shown

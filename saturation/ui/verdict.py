@@ -1,0 +1,127 @@
+"""The verdict of the overview page: what the measurements of one model say, side by side, without a cause."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from saturation.figures import labels
+
+FEWEST = 6  # checkpoints below which no verdict is given
+TAIL = 3  # the last checkpoints that must all lie above the best for "turned"
+LEAST_RISE = 0.002  # a rise of less than 0.2 % is called level, however small the noise
+
+State = Literal["turned", "falling", "level", "unknown"]
+HEADLINES: dict[str, str] = {
+    "turned": "Yes: the loss has turned and not come back.",
+    "falling": "Not so far: the loss is still falling.",
+    "level": "Not clearly: the loss has levelled off.",
+    "unknown": "Not enough is measured to say.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """State and headline of a run, with the sentences that give its numbers."""
+
+    state: State
+    sentences: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def headline(self) -> str:
+        return HEADLINES[self.state]
+
+
+def verdict(trajectory: pd.DataFrame) -> Verdict:
+    """Judge one model's trajectory. Doubtful checkpoints are left out.
+
+    `turned` means: the last three checkpoints all lie above the best loss by more than three times the noise
+    between neighbouring checkpoints, and the last by at least 0.2 %.
+    """
+    sure = trajectory[trajectory["doubtful"].isna()].sort_values("step")
+    losses = sure[sure["nats_per_token"].notna()]
+    sentences = [text for text in (_loss(losses), _anisotropy(sure), _entropy(sure)) if text]
+    doubtful = int(trajectory["doubtful"].notna().sum())
+    notes = (f"{doubtful} doubtful checkpoint{'s are' if doubtful > 1 else ' is'} left out.",) if doubtful else ()
+    return Verdict(_state(losses), tuple(sentences), notes)
+
+
+def noise(losses: np.ndarray) -> float:
+    """Spread of the loss between neighbouring checkpoints: robust, from second differences (slope-free)."""
+    if losses.size < 4:
+        return 0.0
+    return float(1.4826 * np.median(np.abs(np.diff(losses, 2))) / np.sqrt(6))
+
+
+def _state(losses: pd.DataFrame) -> State:
+    if len(losses) < FEWEST:
+        return "unknown"
+    values = losses["nats_per_token"].to_numpy(dtype=float)
+    steps = losses["step"].to_numpy(dtype=float)
+    best = int(values.argmin())
+    late = values[max(best, len(values) // 2) :]
+    threshold = values[best] + 3 * noise(late)
+    if (
+        best < len(values) - TAIL
+        and values[-TAIL:].min() > threshold
+        and values[-1] >= values[best] * (1 + LEAST_RISE)
+    ):
+        return "turned"
+    return "falling" if steps[best] >= 0.95 * steps[-1] else "level"
+
+
+def _loss(losses: pd.DataFrame) -> str | None:
+    if losses.empty:
+        return None
+    best, last = losses.loc[losses["nats_per_token"].idxmin()], losses.iloc[-1]
+    low, now = float(best["nats_per_token"]), float(last["nats_per_token"])
+    if best["step"] == last["step"]:
+        text = f"The last checkpoint, step {labels.step(last['step'])}, has the best loss: **{now:.3f} nats/token**"
+    else:
+        text = (
+            f"Best loss **{low:.3f} nats/token** at step {labels.step(best['step'])}; at the last, "
+            f"{labels.step(last['step'])}, it is **{now:.3f}**, {_percent(now / low - 1)} above its best"
+        )
+    floor = last["floor"]
+    if pd.notna(floor) and floor > 0:
+        text += (
+            f". The text's exact entropy is {floor:.3f}: the best lies {_percent(low / floor - 1)} above it"
+            + ("" if best["step"] == last["step"] else f", the last {_percent(now / floor - 1)}")
+        )
+    return text + "."
+
+
+def _anisotropy(sure: pd.DataFrame) -> str | None:
+    rows = sure[sure["anisotropy"].notna()]
+    if rows.empty:
+        return None
+    last, low = rows.iloc[-1], rows.loc[rows["anisotropy"].idxmin()]
+    text = f"Last-layer anisotropy is **{last['anisotropy']:.2f}** now"
+    if pd.notna(last["centred_anisotropy"]):
+        text += f" ({last['centred_anisotropy']:.2f} mean-centred)"
+    measured = rows[rows["nats_per_token"].notna()]
+    if not measured.empty:
+        best = measured.loc[measured["nats_per_token"].idxmin()]
+        if best["step"] != last["step"]:
+            text += f"; it was {best['anisotropy']:.2f} at the best loss"
+    return text + f" and {low['anisotropy']:.2f} at its lowest, step {labels.step(low['step'])}."
+
+
+def _entropy(sure: pd.DataFrame) -> str | None:
+    rows = sure[sure["singular_entropy"].notna()]
+    if rows.empty:
+        return None
+    last, low = rows.iloc[-1], rows.loc[rows["singular_entropy"].idxmin()]
+    now = labels.number(float(last["singular_entropy"]))
+    if low["step"] == last["step"]:
+        return f"The head's singular entropy is at its minimum now: **{now} nats**."
+    return (
+        f"The head's singular entropy was least at step {labels.step(low['step'])}, "
+        f"{labels.number(float(low['singular_entropy']))} nats; it is **{now}** now."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if abs(share) >= 0.0095 else f"{100 * share:.2f} %"
