@@ -24,6 +24,7 @@ from saturation.store import Store
 if TYPE_CHECKING:
     from saturation.families.model import Checkpoint
 
+Report = Callable[[int, int, str], None]
 # A bar appears only for what takes longer than this.
 PROGRESS_DELAY = 2.0
 
@@ -43,7 +44,7 @@ def _say(value: Any, as_json: bool, text: str) -> None:
 
 
 @contextmanager
-def _bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
+def _bar(unit: str) -> Iterator[Report]:
     """report(done, total, message) drawn as a bar on stderr."""
     with tqdm(delay=PROGRESS_DELAY, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
 
@@ -224,11 +225,11 @@ def lab_train(context: Context, names: Sequence[str], output: Path | None) -> No
     for name in names or tuple(bundled_runs()):
         config = RunConfig.from_name(name)
         with _bar("step") as report:
-            folder = train(
-                config,
-                output or context.settings.cache / "lab",
-                progress=lambda step, total, loss, name=name: report(step, total, f"{name} loss {loss:.3f}"),
-            )
+
+            def progress(step: int, total: int, loss: float, name: str = name, report: Report = report) -> None:
+                report(step, total, f"{name} loss {loss:.3f}")
+
+            folder = train(config, output or context.settings.cache / "lab", progress=progress)
         click.echo(f"{name}: {folder}")
 
 

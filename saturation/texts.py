@@ -49,7 +49,6 @@ def from_file(path: Path) -> Text:
 
 def _python_topics() -> Text:
     from platform import python_version
-
     from pydoc_data.topics import topics
 
     content = "\n\n".join(topics[key] for key in sorted(topics))

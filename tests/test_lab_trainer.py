@@ -120,7 +120,8 @@ def test_run_json_says_what_was_trained(undisturbed: Path) -> None:
     assert report["tokens_per_step"] == 128
     assert report["entropy_rate"] == LANGUAGE.entropy_rate
     assert report["window_floor"] == LANGUAGE.window_floor(8)
-    # Embedding and head 50 x 8 each; a layer: 4 norms' vectors, qkv, dense and two feed-forward maps with biases.
+    # Embedding and head are 50 x 8 each. A layer: two norms, then qkv, dense and two feed-forward maps with
+    # biases.
     layer = 4 * 8 + (24 * 8 + 24) + (8 * 8 + 8) + (32 * 8 + 32) + (8 * 32 + 8)
     assert report["parameters"] == 2 * 50 * 8 + 2 * layer + 2 * 8
     assert report["versions"]["torch"] == torch.__version__
@@ -150,9 +151,7 @@ def test_a_power_cut_changes_no_bit(undisturbed: Path, tmp_path: Path, cut: int)
     (tmp_path / "tiny" / ".step70.part" / "model.safetensors").write_bytes(b"half")
     run_folder = train(CONFIG, tmp_path)
     assert weights(run_folder) == weights(undisturbed)
-    curves = [
-        json.loads((folder / "run.json").read_text())["loss_curve"] for folder in (run_folder, undisturbed)
-    ]
+    curves = [json.loads((folder / "run.json").read_text())["loss_curve"] for folder in (run_folder, undisturbed)]
     assert curves[0] == curves[1]
     assert {path.name for path in run_folder.iterdir()} == {path.name for path in undisturbed.iterdir()}
 
@@ -173,9 +172,7 @@ def test_stop_at_leaves_a_run_that_goes_on_where_it_stopped(undisturbed: Path, t
 def test_a_finished_run_is_left_alone(undisturbed: Path) -> None:
     before = weights(undisturbed)
     seen: list[int] = []
-    assert (
-        train(CONFIG, undisturbed.parent, progress=lambda step, total, loss: seen.append(step)) == undisturbed
-    )
+    assert train(CONFIG, undisturbed.parent, progress=lambda step, total, loss: seen.append(step)) == undisturbed
     assert seen == []
     assert weights(undisturbed) == before
 
@@ -192,10 +189,10 @@ def test_another_run_is_not_mixed_in(undisturbed: Path) -> None:
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     train(CONFIG, tmp_path, stop_at=3)
     (tmp_path / "tiny" / "resume.pt").write_bytes(b"not a file of torch")
-    with pytest.raises(CheckpointError, match="resume.pt is damaged"):
+    with pytest.raises(CheckpointError, match=r"resume\.pt is damaged"):
         train(CONFIG, tmp_path)
     (tmp_path / "tiny" / "run.json").write_text("{")
-    with pytest.raises(CheckpointError, match="run.json is damaged"):
+    with pytest.raises(CheckpointError, match=r"run\.json is damaged"):
         train(CONFIG, tmp_path)
 
 
@@ -221,7 +218,7 @@ def test_head_loss_equals_cross_entropy_and_its_gradients() -> None:
 
 
 def test_first_update_is_adamws() -> None:
-    """After one step Adam moves every weight by the rate against the sign of its gradient, and decays matrices only."""
+    """The first step moves every weight by the rate, against its gradient's sign, and decays matrices only."""
     config = dataclasses.replace(CONFIG, weight_decay=0.5)
     model = build_model(config)
     optimizer = build_optimizer(model, config)
@@ -239,7 +236,8 @@ def test_data_depend_on_the_step_alone_and_are_shared_by_all_widths() -> None:
     batches = [next(stream) for _ in range(30)]
     wide = training_batches(dataclasses.replace(CONFIG, hidden_size=16, name="wide"), 1)
     for first, second in zip(batches, wide, strict=False):
-        assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+        assert torch.equal(first[0], second[0])
+        assert torch.equal(first[1], second[1])
     for step in (2, 12, 13, 25, 30):
         inputs, targets = next(training_batches(CONFIG, step))
         assert torch.equal(inputs, batches[step - 1][0])
@@ -252,9 +250,7 @@ def test_data_depend_on_the_step_alone_and_are_shared_by_all_widths() -> None:
 
 def test_learning_rate_schedules() -> None:
     constant = dataclasses.replace(CONFIG, warmup=10, steps=110, learning_rate=1.0, schedule="constant")
-    assert [constant.learning_rate_at(step) for step in (1, 5, 10, 60, 110)] == pytest.approx(
-        [0.1, 0.5, 1, 1, 1]
-    )
+    assert [constant.learning_rate_at(step) for step in (1, 5, 10, 60, 110)] == pytest.approx([0.1, 0.5, 1, 1, 1])
     cosine = dataclasses.replace(constant, schedule="cosine")
     assert [cosine.learning_rate_at(step) for step in (1, 10, 60, 110)] == pytest.approx([0.1, 1, 0.55, 0.1])
 
@@ -268,9 +264,7 @@ def test_thin_curve_averages_every_loss_once() -> None:
     assert curve[-1][0] == 1000
     assert len(curve) <= 20
     counts = np.diff([0] + [step for step, _ in curve])
-    assert sum(count * value for count, (_, value) in zip(counts, curve, strict=True)) == pytest.approx(
-        sum(losses)
-    )
+    assert sum(count * value for count, (_, value) in zip(counts, curve, strict=True)) == pytest.approx(sum(losses))
 
 
 def test_tokenizer_round_trips_offline_with_offsets(tmp_path: Path) -> None:
@@ -306,7 +300,7 @@ def test_bundled_runs_differ_in_width_only() -> None:
 
 
 def test_unknown_run_names_the_close_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="no lab run called 'w46'; did you mean .*w64"):
+    with pytest.raises(UnknownNameError, match=r"no lab run called 'w46'; did you mean .*w64"):
         train_run("w46", tmp_path)
     with pytest.raises(UnknownNameError, match="did you mean w8 or w16 or w32 or w64"):
         RunConfig.from_name("zzz")

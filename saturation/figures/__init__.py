@@ -1,7 +1,7 @@
 """Figures: a DataFrame in, a plotly Figure out. Nothing here knows the store or the dashboard.
 
-    spectra = queries.spectra(store, "lab", "w8")
-    singular_map(spectra).show()
+spectra = queries.spectra(store, "lab", "w8")
+singular_map(spectra).show()
 """
 
 from saturation.figures.anisotropy import depth_curves, depth_table, last_layer_curves, layer_map

@@ -15,7 +15,7 @@ from saturation.figures.theme import Theme, template
 def blank(theme: Theme, height: int, **layout) -> go.Figure:
     """An empty figure in a theme, of a height in pixels."""
     figure = go.Figure()
-    figure.update_layout(template=template(theme), height=height, **layout)
+    figure.update_layout(template=template(theme), height=height, dragmode="zoom", **layout)
     return figure
 
 
@@ -115,7 +115,7 @@ def log_ticks(values: Sequence[float] | np.ndarray, most: int = 6) -> tuple[list
         return [1.0], ["1"]
     low, high = float(data.min()), float(data.max())
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for multiples in ((1, 2, 5), (1, 3), (1,)):
+    for multiples in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
         chosen = [m * 10.0**power for power in decades for m in multiples]
         inside = [value for value in chosen if low * 0.95 <= value <= high * 1.05]
         if len(inside) <= most:
@@ -129,4 +129,13 @@ def log_ticks(values: Sequence[float] | np.ndarray, most: int = 6) -> tuple[list
         first = math.floor(low / width)
         inside = [index * width for index in range(first, first + 6) if index > 0]
         inside = [value for value in inside if low - width <= value <= high + width]
-    return [float(f"{value:.6g}") for value in inside], [f"{value:.4g}" for value in inside]
+    return [float(f"{value:.6g}") for value in inside], [_plain(value) for value in inside]
+
+
+def _plain(value: float) -> str:
+    """A tick of a log axis: plain digits near 1, a power of ten far from it."""
+    if 1e-3 <= value < 1e4:
+        return f"{value:.4g}"
+    digits, power = f"{value:.2e}".split("e")
+    factor = f"{float(digits):g}"
+    return f"{'' if factor == '1' else factor + '·'}10<sup>{int(power)}</sup>"

@@ -106,7 +106,7 @@ def template(theme: Theme) -> go.layout.Template:
                 "color": theme.muted,
                 "activecolor": theme.text,
             },
-            "dragmode": "zoom",
+    
         }
     )
 

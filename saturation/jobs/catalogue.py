@@ -6,9 +6,12 @@ import pandas as pd
 
 from saturation.checkpoints import library
 from saturation.families import registry
+from saturation.families.model import Model
 from saturation.jobs.request import MEASURES
 from saturation.settings import Settings
 from saturation.store import Store, queries
+
+SHAPE = ("parameters", "hidden_size", "layers")
 
 
 def checkpoints(settings: Settings, store: Store, family: str, model: str) -> pd.DataFrame:
@@ -33,38 +36,32 @@ def checkpoints(settings: Settings, store: Store, family: str, model: str) -> pd
 
 def families(settings: Settings, store: Store) -> list[dict[str, Any]]:
     """Every family with its models: name, title, and of each model its shape, checkpoints known and measured."""
-    stored = queries.models(store)
+    shapes = queries.models(store).set_index(["family", "model"])
+    steps = queries.steps(store)
     listed = []
     for family in registry.families().values():
-        rows = {row["model"]: row for row in stored[stored["family"] == family.name].to_dict("records")}
+        stored = steps[steps["family"] == family.name]
         here = library.lab_models(settings.cache) if family.name == library.LAB else []
-        names = [*family.models, *sorted({*rows, *here} - set(family.models))]
-        listed.append(
-            {
-                "name": family.name,
-                "title": family.title,
-                "models": [_model(settings, store, family.name, name, rows.get(name)) for name in names],
-            }
-        )
+        names = [*family.models, *sorted({*stored["model"], *here} - set(family.models))]
+        models = []
+        for name in names:
+            of_model = stored[stored["model"] == name]
+            known = {*of_model["step"], *library.checkpoints(settings.cache, family.name, name)}
+            shape = shapes.loc[(family.name, name)] if (family.name, name) in shapes.index else None
+            models.append(
+                {
+                    "name": name,
+                    **{field: _shape(field, shape, family.models.get(name)) for field in SHAPE},
+                    "checkpoints": len(known),
+                    "measured": int(of_model["spectrum"].sum()),
+                }
+            )
+        listed.append({"name": family.name, "title": family.title, "models": models})
     return listed
 
 
-def _model(
-    settings: Settings, store: Store, family: str, name: str, row: dict[str, Any] | None
-) -> dict[str, Any]:
-    known = registry.family(family).models.get(name)
-    table = checkpoints(settings, store, family, name)
-
-    def value(field: str) -> int | None:
-        measured = row.get(field) if row else None
-        stated = getattr(known, field, None)
-        return stated if measured is None or pd.isna(measured) else int(measured)
-
-    return {
-        "name": name,
-        "parameters": value("parameters"),
-        "hidden_size": value("hidden_size"),
-        "layers": value("layers"),
-        "checkpoints": len(table),
-        "measured": int(table["spectrum"].sum()),
-    }
+def _shape(field: str, measured: "pd.Series[Any] | None", stated: Model | None) -> int | None:
+    """What was measured, else what the registry states."""
+    if measured is not None and not pd.isna(measured[field]):
+        return int(measured[field])
+    return getattr(stated, field, None)

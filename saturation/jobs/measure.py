@@ -118,7 +118,7 @@ class Measurer:
             values["anisotropy"] = _anisotropy(measured.anisotropy)
         if measured.loss:
             values["loss"] = _loss(measured.loss, text, checkpoint.family)
-        cost = {
+        cost: dict[str, Any] = {
             "seconds": time.perf_counter() - start,
             "bytes_read": WeightFiles.find(folder_of(checkpoint)).size(),
         }

@@ -9,8 +9,8 @@ import numpy as np
 class AliasTables:
     """For every row, each of `size` equal columns holds at most two outcomes: itself, and its alias.
 
-    `keep` of shape (rows, size) is the share of a column that yields the column's own index; `alias` of the same
-    shape is the index that the rest of the column yields.
+    `keep` of shape (rows, size) is the share of a column that yields the column's own index; `alias` of the
+    same shape is the index that the rest of the column yields.
     """
 
     keep: np.ndarray
@@ -39,8 +39,9 @@ class AliasTables:
 def build_alias_tables(probabilities: np.ndarray) -> AliasTables:
     """Alias tables of `probabilities`, of shape (rows, size), each row summing to 1.
 
-    Every row is swept at once: a heavy column (above average) gives its surplus to light ones until it is light
-    itself, then the next heavy column fills it up. Each of the `size` passes settles one column in every row.
+    Every row is swept at once: a heavy column (above average) gives its surplus to light ones until it is
+    light itself, then the next heavy column fills it up. Each of the `size` passes settles one column in
+    every row.
     """
     rows, size = probabilities.shape
     weights = probabilities * size

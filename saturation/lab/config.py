@@ -54,9 +54,7 @@ class RunConfig:
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule is {self.schedule!r}, but it must be one of {', '.join(SCHEDULES)}.")
         if any(not 0 <= step <= self.steps for step in self.extra_steps):
-            raise InputError(
-                f"extra_steps must lie between 0 and steps ({self.steps}): {list(self.extra_steps)}."
-            )
+            raise InputError(f"extra_steps must lie between 0 and steps ({self.steps}): {list(self.extra_steps)}.")
 
     @property
     def intermediate_size(self) -> int:
@@ -73,9 +71,7 @@ class RunConfig:
         """The steps that are saved, ascending: Pythia's, `extra_steps` and the last."""
         early = {0} | {2**power for power in range(10)}
         late = set(range(CHECKPOINT_EVERY, self.steps + 1, CHECKPOINT_EVERY))
-        return tuple(
-            sorted({step for step in early | late if step <= self.steps} | {*self.extra_steps, self.steps})
-        )
+        return tuple(sorted({step for step in early | late if step <= self.steps} | {*self.extra_steps, self.steps}))
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of update number `step` (1 is the first)."""

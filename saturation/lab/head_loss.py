@@ -1,7 +1,7 @@
 """Cross-entropy of a linear head: value and gradients in one pass over one buffer.
 
-With a hidden size of 8 to 64 the logits are most of a step's memory, and the plain way allocates several tensors of
-their size. This one reuses a single buffer, which makes a step of width 16 about a third faster.
+With a hidden size of 8 to 64 the logits are most of a step's memory, and the plain way allocates several
+tensors of their size. This one reuses a single buffer, which makes a step of width 16 about a third faster.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 
 class _HeadLossFunction(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, buffer: torch.Tensor
     ) -> torch.Tensor:
         torch.mm(hidden, weight.T, out=buffer)
@@ -24,7 +24,7 @@ class _HeadLossFunction(torch.autograd.Function):
         return -picked.log().mean()
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         for_hidden, for_weight = ctx.saved_tensors
         return for_hidden * gradient, for_weight * gradient, None, None
 

@@ -2,8 +2,8 @@
 
 Every token has a class. The next token depends on the classes of the two tokens before it, through logits
 L = U E^T of shape (contexts, vocab_size) and of exactly the rank asked for, so that the softmax bottleneck
-(Yang et al. 2018, arXiv 1711.03953; Godey et al. 2024, arXiv 2404.07647) has a known width. All answers are computed
-in float64 from the tables, never sampled. Losses and entropies are in nats per token.
+(Yang et al. 2018, arXiv 1711.03953; Godey et al. 2024, arXiv 2404.07647) has a known width. All answers are
+computed in float64 from the tables, never sampled. Losses and entropies are in nats per token.
 """
 
 import math
@@ -24,9 +24,9 @@ TEXT_STREAM = 1  # keeps the random numbers of texts apart from those that draw 
 class Language:
     """A second-order language over `vocab_size` tokens in `classes` classes.
 
-    A context is the pair (class of token t-2, class of token t-1), numbered `older * classes + newer`. The first
-    component of the logits is the logarithm of Zipf's law with `zipf_exponent`, the same in every context; the other
-    `rank - 1` are Gaussian, and `logit_scale` is the standard deviation of their sum.
+    A context is the pair (class of token t-2, class of token t-1), numbered `older * classes + newer`. The
+    first component of the logits is the logarithm of Zipf's law with `zipf_exponent`, the same in every
+    context; the other `rank - 1` are Gaussian, and `logit_scale` is the standard deviation of their sum.
     """
 
     vocab_size: int = 1024
@@ -50,9 +50,7 @@ class Language:
                 f" can only have a rank between 1 and {largest}."
             )
         if not 0.0 < self.zipf_exponent <= 10.0:
-            raise InputError(
-                f"zipf_exponent is {self.zipf_exponent}, but it must lie above 0 and at most at 10."
-            )
+            raise InputError(f"zipf_exponent is {self.zipf_exponent}, but it must lie above 0 and at most at 10.")
         # Outside these bounds the rank is lost in rounding, or probabilities come out as zero.
         if not 1e-3 <= self.logit_scale <= 50.0:
             raise InputError(f"logit_scale is {self.logit_scale}, but it must lie between 0.001 and 50.")
@@ -68,8 +66,8 @@ class Language:
     def token_classes(self) -> np.ndarray:
         """The class of each token, of shape (vocab_size,).
 
-        Every run of `classes` tokens, in the order of frequency, holds each class once, so that no class gathers all
-        the frequent tokens.
+        Every run of `classes` tokens, in the order of frequency, holds each class once, so that no class
+        gathers all the frequent tokens.
         """
         generator = np.random.default_rng([self.seed, 10])
         rounds = -(-self.vocab_size // self.classes)
@@ -124,9 +122,7 @@ class Language:
         transitions = np.zeros((self.contexts, self.contexts))
         for context in range(self.contexts):
             newer = context % self.classes
-            transitions[context, newer * self.classes : (newer + 1) * self.classes] = (
-                self.class_probabilities[context]
-            )
+            transitions[context, newer * self.classes : (newer + 1) * self.classes] = self.class_probabilities[context]
         system = transitions.T - np.eye(self.contexts)
         system[-1] = 1.0  # one balance equation is redundant: the sum of pi takes its place
         right = np.zeros(self.contexts)
@@ -156,8 +152,8 @@ class Language:
     def older_given_token(self) -> np.ndarray:
         """P(class of token t-2 | token t-1) in the long run, of shape (classes, vocab_size); columns sum to 1.
 
-        It depends on the token and not only on its class: which word was chosen says something about the context it
-        was chosen in.
+        It depends on the token and not only on its class: which word was chosen says something about the
+        context it was chosen in.
         """
         return self._older_and_token(self.stationary) / self.unigram
 
@@ -165,8 +161,8 @@ class Language:
     def first_order_losses(self) -> np.ndarray:
         """Expected loss of the best predictor that sees only token t-1, of shape (classes, vocab_size).
 
-        Row: the class of token t-2, hidden from the predictor. Column: token t-1. The predictor mixes the contexts
-        by `older_given_token`; the next token comes from the true context.
+        Row: the class of token t-2, hidden from the predictor. Column: token t-1. The predictor mixes the
+        contexts by `older_given_token`; the next token comes from the true context.
         """
         losses = np.empty((self.classes, self.vocab_size))
         by_context = self.probabilities.reshape(self.classes, self.classes, self.vocab_size)
@@ -192,10 +188,11 @@ class Language:
     def floor(self, tokens: int, context_length: int) -> float:
         """The expected loss, in nats per token, of the best model on a text of `tokens` tokens under our protocol.
 
-        The text (`sample_text_tokens`) continues the end-of-text token and is scored in windows of `context_length`.
-        A window's input begins with the one token before it, so its first token is predicted from one token, and
-        every later one from two or more. The text starts from token 0 and not from stationarity: its first tokens are
-        followed exactly, until the context's distribution is stationary to rounding.
+        The text (`sample_text_tokens`) continues the end-of-text token and is scored in windows of
+        `context_length`. A window's input begins with the one token before it, so its first token is
+        predicted from one token, and every later one from two or more. The text starts from token 0 and not
+        from stationarity: its first tokens are followed exactly, until the context's distribution is
+        stationary to rounding.
         """
         if tokens < 1 or context_length < 1:
             raise InputError(
@@ -226,8 +223,8 @@ class Language:
     def spectrum(self, weighted: bool = False) -> np.ndarray:
         """Singular values, in descending order, of the true contextual probability matrix (contexts, vocab_size).
 
-        With `weighted` each row is first multiplied by the square root of its context's stationary probability, so
-        that squared errors count as often as the context occurs.
+        With `weighted` each row is first multiplied by the square root of its context's stationary
+        probability, so that squared errors count as often as the context occurs.
         """
         matrix = self.probabilities
         if weighted:
@@ -291,9 +288,7 @@ class Language:
         ids = [int(token) for token in tokens]
         wrong = next((token for token in ids if not 0 <= token < self.vocab_size), None)
         if wrong is not None:
-            raise InputError(
-                f"Token {wrong} does not exist: the language has {self.vocab_size} tokens, from 0 on."
-            )
+            raise InputError(f"Token {wrong} does not exist: the language has {self.vocab_size} tokens, from 0 on.")
         return " ".join(self.words[token] for token in ids)
 
     def encode(self, text: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Training of the lab's models: transformers' own GPT-NeoX, on data that never repeats, resumable bit for bit.
 
-A run's folder holds `tokenizer.json`, `tokenizer_config.json`, `run.json`, one `step<N>` folder in the transformers
-format for every checkpoint and, until the run is over, `resume.pt`.
+A run's folder holds `tokenizer.json`, `tokenizer_config.json`, `run.json`, one `step<N>` folder in the
+transformers format for every checkpoint and, until the run is over, `resume.pt`.
 """
 
 import dataclasses
@@ -71,8 +71,8 @@ def build_optimizer(model: GPTNeoXForCausalLM, config: RunConfig) -> AdamW:
 def training_batches(config: RunConfig, first_step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Inputs (batch, context_length) and targets (batch * context_length, 1) of step `first_step` and all that follow.
 
-    The data of a step depends on the seed and the step alone, so resuming needs no state of the generator, and runs
-    that differ in width see the same tokens.
+    The data of a step depends on the seed and the step alone, so resuming needs no state of the generator,
+    and runs that differ in width see the same tokens.
     """
     block = (first_step - 1) // BLOCK_STEPS
     skipped = (first_step - 1) % BLOCK_STEPS
@@ -151,9 +151,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     return {"config": config.to_dict(), "language": dataclasses.asdict(config.language)}
 
 
-def _describe(
-    config: RunConfig, model: GPTNeoXForCausalLM, losses: list[float], seconds: float
-) -> dict[str, Any]:
+def _describe(config: RunConfig, model: GPTNeoXForCausalLM, losses: list[float], seconds: float) -> dict[str, Any]:
     """The content of `run.json`; losses and entropies in nats per token, `seconds` of training without pauses."""
     language = config.language
     return {
@@ -193,22 +191,18 @@ def _is_finished(path: Path, config: RunConfig) -> bool:
     return bool(finished)
 
 
-def train(
-    config: RunConfig, output: Path, *, progress: Progress | None = None, stop_at: int | None = None
-) -> Path:
+def train(config: RunConfig, output: Path, *, progress: Progress | None = None, stop_at: int | None = None) -> Path:
     """Train a run into `output/<run name>` and return that folder; continues a run that was stopped.
 
-    Interrupted at any moment and started again, a run ends with the same bits as one that was left alone, on the same
-    machine and versions. `stop_at` ends this call after that step, ready to be resumed. Raises `InputError` if the
-    folder holds a run with other settings, `CheckpointError` if what is there cannot be read, and `NotFiniteError`
-    if the loss is no longer finite.
+    Interrupted at any moment and started again, a run ends with the same bits as one that was left alone,
+    on the same machine and versions. `stop_at` ends this call after that step, ready to be resumed. Raises
+    `InputError` if the folder holds a run with other settings, `CheckpointError` if what is there cannot be
+    read, and `NotFiniteError` if the loss is no longer finite.
     """
     if stop_at is not None and stop_at < 0:
         raise InputError(f"stop_at is {stop_at}, but it must be 0 or more.")
     with _one_thread():
-        return _train(
-            config, Path(output), progress, config.steps if stop_at is None else min(stop_at, config.steps)
-        )
+        return _train(config, Path(output), progress, config.steps if stop_at is None else min(stop_at, config.steps))
 
 
 def _train(config: RunConfig, output: Path, progress: Progress | None, last_step: int) -> Path:
@@ -230,9 +224,7 @@ def _train(config: RunConfig, output: Path, progress: Progress | None, last_step
             optimizer.load_state_dict(state["optimizer"])
             losses, seconds_before = state["losses"].tolist(), state["seconds"]
         except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(
-                f"{resume_point} is damaged; delete {run_folder} to train the run anew."
-            ) from error
+            raise CheckpointError(f"{resume_point} is damaged; delete {run_folder} to train the run anew.") from error
     else:
         save_tokenizer(config.language, run_folder)
         _write_json(description, _describe(config, model, losses, 0.0))
@@ -255,9 +247,7 @@ def _train(config: RunConfig, output: Path, progress: Progress | None, last_step
         optimizer.zero_grad()
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
-            raise NotFiniteError(
-                f"The loss of {config.name} is not finite at step {step}: lower its learning rate."
-            )
+            raise NotFiniteError(f"The loss of {config.name} is not finite at step {step}: lower its learning rate.")
         if step in saved_steps:
             save_checkpoint(model, run_folder, step)
         if step % RESUME_EVERY == 0 or step == last_step:
@@ -271,8 +261,6 @@ def _train(config: RunConfig, output: Path, progress: Progress | None, last_step
     return run_folder
 
 
-def train_run(
-    name: str, output: Path, *, progress: Progress | None = None, stop_at: int | None = None
-) -> Path:
+def train_run(name: str, output: Path, *, progress: Progress | None = None, stop_at: int | None = None) -> Path:
     """Train the bundled run called `name` (see `RunConfig.from_name`) into `output/<name>`; returns that folder."""
     return train(RunConfig.from_name(name), output, progress=progress, stop_at=stop_at)

@@ -90,22 +90,23 @@ def fingerprint(pack: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _arrow(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[object] | None = None) -> pa.Table:
+    return connection.sql(sql, params=parameters or []).to_arrow_table()
+
+
 def save(connection: duckdb.DuckDBPyConnection, pack: Path, models: Sequence[str]) -> dict[str, int]:
     """Write all that is stored of the models ('family/model') to a pack; returns the rows of each table.
 
     Raises PackError when nothing is stored of them.
     """
-    tables = {name: connection.execute(sql, [list(models)]).to_arrow_table() for name, sql in _SELECT.items()}
+    tables = {name: _arrow(connection, sql, [list(models)]) for name, sql in _SELECT.items()}
     if tables["measurements"].num_rows == 0:
         raise PackError(f"Nothing is stored of {', '.join(models)}; measure it before exporting.")
     connection.register("chosen", tables["measurements"])
-    tables["texts"] = connection.execute(
-        "SELECT * FROM texts WHERE text_id IN (SELECT text_id FROM chosen)"
-    ).to_arrow_table()
+    tables["texts"] = _arrow(connection, "SELECT * FROM texts WHERE text_id IN (SELECT text_id FROM chosen)")
     for name in ("scalars", "series"):
-        tables[name] = connection.execute(
-            f"SELECT * FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM chosen)"
-        ).to_arrow_table()
+        sql = f"SELECT * FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM chosen)"
+        tables[name] = _arrow(connection, sql)
     ordered = {name: tables[name].cast(SCHEMAS[name]).sort_by(SCHEMAS[name].names[0]) for name in SCHEMAS}
     rows = {name: table.num_rows for name, table in ordered.items()}
     part = pack.with_name(pack.name + ".part")

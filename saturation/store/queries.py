@@ -63,6 +63,16 @@ def models(store: Store) -> pd.DataFrame:
     )
 
 
+def steps(store: Store) -> pd.DataFrame:
+    """One row per (family, model, step) that is known to the store, and whether its spectrum is measured."""
+    return store.frame(
+        """
+        SELECT c.family, c.model, coalesce(c.step, 0) AS step, bool_or(m.measure = 'spectrum') AS spectrum
+        FROM current_checkpoints c JOIN measurements m USING (checkpoint_id) GROUP BY ALL
+        """
+    )
+
+
 def texts(store: Store, family: str) -> pd.DataFrame:
     """The texts that a family was measured on, the most used first."""
     return store.frame(
@@ -128,7 +138,8 @@ def spectra(store: Store, family: str, model: str) -> pd.DataFrame:
         _chosen(family, [model]),
     )
     for column in ("singular_values", "centred_singular_values"):
-        frame[column] = [np.asarray(values, dtype=np.float64) for values in frame[column]]
+        arrays = [np.asarray(values, dtype=np.float64) for values in frame[column]]
+        frame[column] = pd.Series(arrays, index=frame.index, dtype=object)
     return frame
 
 

@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
 import streamlit as st
 
 from saturation import __version__
 from saturation.errors import SaturationError
-from saturation.families import registry
-from saturation.figures import DARK, LIGHT, THEMES, Theme, labels
-from saturation.ui import data, progress
-from saturation.ui.pages import PAGES, Page
-from saturation.ui.selection import CHOICES, Asked, Selection, decode, encode, resolve
+from saturation.figures import LIGHT, THEMES, Theme
+from saturation.ui import controls, progress
+from saturation.ui.pages import MEASURE, PAGES, Page
+from saturation.ui.selection import Selection
 
 ABOUT = f"""**Saturation {__version__}** shows whether a language-model training run saturates, since when, and what its
 output head does meanwhile. Definitions follow Godey, de la Clergerie and Sagot, arXiv 2404.07647."""
@@ -29,15 +27,14 @@ STYLE = """<style>
 
 @dataclass(frozen=True)
 class View:
-    """What a page draws from: the selection and the look of figures."""
+    """What a page draws from: the selection, its address, and the look of figures."""
 
     selection: Selection
+    address: Mapping[str, str]
     theme: Theme
-    page: Page
-    names: Mapping[str, str]
 
     @property
-    def title(self) -> str:
+    def name(self) -> str:
         return f"{self.selection.family}/{self.selection.model}"
 
 
@@ -62,7 +59,7 @@ def open_page(page: Page) -> View:
     st.caption(page.name)
     st.title(page.question, anchor=False)
     try:
-        selection, address = _select(page)
+        selection, address = controls.select(page)
     except SaturationError as error:
         with menu:
             _menu({})
@@ -71,7 +68,8 @@ def open_page(page: Page) -> View:
     with menu:
         _menu(address)
     with st.sidebar:
-        progress.sidebar()
+        if page is not MEASURE:
+            progress.sidebar()
         st.space("small")
         st.segmented_control(
             "Camera saves",
@@ -82,52 +80,9 @@ def open_page(page: Page) -> View:
             persist_state="session",
             help="Format of the file that the camera button above each figure saves (PNG at 4 times the size).",
         )
-    return View(selection, theme(), page, {})
+    return View(selection, address, theme())
 
 
 def _menu(address: Mapping[str, str]) -> None:
     for page in PAGES:
         st.page_link(page.path, label=page.name, icon=page.icon, query_params=dict(address), width="stretch")
-
-
-def _select(page: Page) -> tuple[Selection, dict[str, str]]:
-    """Read the address or the widgets, draw the controls, and keep the address in step with them."""
-    state = st.session_state
-    models = data.families()
-    current = {key: ",".join(st.query_params.get_all(key)) for key in st.query_params}
-    outside = current != state.get("_address")
-    asked = decode(current) if outside else _from_widgets(state)
-    selection, notes = resolve(asked, models, data.steps, data.preferred)
-    if outside:
-        state["_address"], state["_notes"], state["_opened"] = current, notes, None
-    selection = _controls(page, selection, models)
-    address = encode(selection, models[selection.family])
-    if state.get("_opened") is None:
-        state["_opened"] = selection
-    if selection != state["_opened"]:
-        state["_notes"], state["_opened"] = [], selection
-        state["_address"] = address
-        st.query_params.from_dict(address)
-    state["_selection"] = selection
-    for note in state["_notes"]:
-        st.warning(note, icon=":material/link_off:")
-    return selection, address
-
-
-def _from_widgets(state) -> Asked:
-    """What the widgets hold, and for those that this page does not draw what was last selected."""
-    last: Selection | None = state.get("_selection")
-
-    def held(key: str):
-        return state[key] if state.get(key) is not None else (getattr(last, key) if last else None)
-
-    family = held("family")
-    moved = last is not None and family != last.family
-    step = held("step")
-    return Asked(
-        family=family,
-        model=held("model"),
-        models=None if moved else tuple(held("models") or ()) or None,
-        step=None if step is None else str(step),
-        **{key: held(key) for key in CHOICES},
-    )

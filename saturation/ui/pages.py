@@ -5,13 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the menu. `path` is its file beside `app.py`; `controls` are the parts of the selection it uses."""
+    """A page of the menu.
+
+    `path` is its file beside `app.py`; `controls` are the parts of the selection it uses; `words` name the two
+    views (plain, centred) where the page has them.
+    """
 
     name: str
     path: str
     question: str
     icon: str
     controls: tuple[str, ...]
+    words: tuple[tuple[str, str], ...] = ()
 
 
 OVERVIEW = Page(
@@ -27,6 +32,7 @@ ANISOTROPY = Page(
     question="Where do representations collapse?",
     icon=":material/blur_on:",
     controls=("models", "step", "view", "scale"),
+    words=(("plain", "Plain"), ("centred", "Mean-centred")),
 )
 SINGULAR_VALUES = Page(
     name="Singular values",
@@ -34,6 +40,7 @@ SINGULAR_VALUES = Page(
     question="What happens to the head?",
     icon=":material/stacked_line_chart:",
     controls=("models", "step", "view", "scale", "ranks", "colour"),
+    words=(("plain", "Head as stored"), ("centred", "As the softmax sees it")),
 )
 MEASURE = Page(
     name="Measure",

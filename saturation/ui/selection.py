@@ -134,5 +134,7 @@ def _step(asked: str | None, measured: list[int], name: str, notes: list[str]) -
         return measured[-1]
     shown = nearest(measured, wanted)
     if shown != wanted:
-        notes.append(f"Step {labels.step(wanted)} of {name} is not measured; showing the nearest, {labels.step(shown)}.")
+        notes.append(
+            f"Step {labels.step(wanted)} of {name} is not measured; showing the nearest, {labels.step(shown)}."
+        )
     return shown

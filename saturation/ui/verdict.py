@@ -63,11 +63,7 @@ def _state(losses: pd.DataFrame) -> State:
     best = int(values.argmin())
     late = values[max(best, len(values) // 2) :]
     threshold = values[best] + 3 * noise(late)
-    if (
-        best < len(values) - TAIL
-        and values[-TAIL:].min() > threshold
-        and values[-1] >= values[best] * (1 + LEAST_RISE)
-    ):
+    if best < len(values) - TAIL and values[-TAIL:].min() > threshold and values[-1] >= values[best] * (1 + LEAST_RISE):
         return "turned"
     return "falling" if steps[best] >= 0.95 * steps[-1] else "level"
 
@@ -86,9 +82,8 @@ def _loss(losses: pd.DataFrame) -> str | None:
         )
     floor = last["floor"]
     if pd.notna(floor) and floor > 0:
-        text += (
-            f". The text's exact entropy is {floor:.3f}: the best lies {_percent(low / floor - 1)} above it"
-            + ("" if best["step"] == last["step"] else f", the last {_percent(now / floor - 1)}")
+        text += f". The text's exact entropy is {floor:.3f}: the best lies {_percent(low / floor - 1)} above it" + (
+            "" if best["step"] == last["step"] else f", the last {_percent(now / floor - 1)}"
         )
     return text + "."
 

@@ -1,0 +1,50 @@
+"""Overview: is it saturating? The entry of `streamlit run app.py`."""
+
+import streamlit as st
+
+from saturation.figures import labels, linked_figure, linked_table
+from saturation.figures.linked import step_of_point
+from saturation.ui import controls, data, empty, provenance
+from saturation.ui.chart import chart, slug
+from saturation.ui.data import reported
+from saturation.ui.frame import open_page
+from saturation.ui.pages import OVERVIEW
+from saturation.ui.tiles import tiles, verdict_card
+
+TITLE = "One training run"
+
+
+def follow_click() -> None:
+    """Move the step cursor to the clicked point."""
+    points = st.session_state[slug(TITLE)]["selection"]["points"]
+    step = step_of_point(points[0].get("customdata")) if points else None
+    if step is not None:
+        controls.move_to(step)
+
+
+view = open_page(OVERVIEW)
+chosen = view.selection
+with reported():
+    trajectory = data.trajectory(chosen.family, (chosen.model,))
+    if chosen.step is None:
+        empty.nothing_measured(view)
+        st.stop()
+    verdict_card(trajectory)
+    tiles(trajectory, chosen.step)
+    drawn_from = data.provenance(chosen.family, (chosen.model,))
+    chart(
+        linked_figure(
+            trajectory,
+            data.spectra(chosen.family, chosen.model),
+            cursor=chosen.step,
+            scale=chosen.scale,
+            theme=view.theme,
+        ),
+        lambda: linked_table(trajectory),
+        f"{view.name} at step {labels.step(chosen.step)}",
+        "All panels share the step axis: hover to read one step across them, click a point to move the cursor. "
+        "The diamond is the best loss; a double click shows the full range.",
+        provenance.line(drawn_from, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
+        title=TITLE,
+        on_select=follow_click,
+    )

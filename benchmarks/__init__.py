@@ -1,0 +1,1 @@
+"""Each line beside its plain alternative in the same run; `make bench` prints the table."""

@@ -1,0 +1,55 @@
+"""Singular values: what happens to the head?"""
+
+import streamlit as st
+
+from saturation.figures import entropy_curves, labels, map_table, singular_map, spectrum_film
+from saturation.ui import data, empty, provenance
+from saturation.ui.chart import chart
+from saturation.ui.data import reported
+from saturation.ui.frame import open_page
+from saturation.ui.pages import SINGULAR_VALUES
+
+view = open_page(SINGULAR_VALUES)
+chosen = view.selection
+with reported():
+    if chosen.step is None:
+        empty.nothing_measured(view)
+        st.stop()
+    ranks = None if chosen.ranks == "all" else int(chosen.ranks)
+    shared = {"centred": chosen.centred, "theme": view.theme, "cursor": chosen.step}
+    word = "as the softmax sees it" if chosen.centred else "as stored"
+    models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
+    spectra = data.spectra(chosen.family, chosen.model)
+    trajectory = data.trajectory(chosen.family, chosen.models)
+    drawn_from = data.provenance(chosen.family, models)
+
+    if chosen.centred:
+        st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
+    chart(
+        singular_map(spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **shared),
+        lambda: map_table(spectra, ranks=ranks, centred=chosen.centred),
+        f"{view.name} {word}",
+        "Each column is a checkpoint's spectrum over its largest value: a dark column under a bright top row "
+        "means that one direction dominates the head.",
+        provenance.line(drawn_from, ("spectrum",), (chosen.model,)),
+        title="Singular values by rank and step",
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        chart(
+            spectrum_film(spectra, log_axes=chosen.colour == "log", **shared),
+            lambda: map_table(spectra, ranks=None, centred=chosen.centred),
+            f"{view.name} {word}",
+            "Press play or drag: the spectrum over training, with the first and last checkpoint to compare.",
+            provenance.line(drawn_from, ("spectrum",), (chosen.model,)),
+            title="Spectrum as a film",
+        )
+    with right:
+        chart(
+            entropy_curves(trajectory, scale=chosen.scale, span=data.span(chosen.family), **shared),
+            lambda: trajectory[["model", "step", "singular_entropy", "centred_singular_entropy", "doubtful"]],
+            f"{chosen.family} {word} at step {labels.step(chosen.step)}",
+            "0 when all singular values are equal; it jumps when few directions take over.",
+            provenance.line(drawn_from, ("spectrum",), chosen.models),
+            title="Singular entropy",
+        )

@@ -1,0 +1,74 @@
+"""Measure: compute what is missing, in a worker process, while the page stays usable."""
+
+import streamlit as st
+
+from saturation.families import registry
+from saturation.figures import labels
+from saturation.jobs import board, catalogue
+from saturation.jobs.request import MEASURES
+from saturation.ui import coverage, data, progress
+from saturation.ui.data import reported
+from saturation.ui.frame import open_page
+from saturation.ui.pages import MEASURE
+
+view = open_page(MEASURE)
+settings, chosen = data.settings(), view.selection
+if settings.mode == "demo":
+    st.info("This demonstration is read-only. Run your own: `python -m saturation serve`.", icon=":material/info:")
+    st.stop()
+
+with reported():
+    known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
+    st.caption(registry.family(chosen.family).description)
+    if known.empty:
+        st.info(
+            f"No checkpoint of {view.name} is on this machine or in the store. "
+            "Choose another model in the sidebar, or measure a local folder below.",
+            icon=":material/search_off:",
+        )
+    else:
+        coverage.numbers(known)
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            st.subheader("Checkpoints", anchor=False)
+            picked = coverage.table(known, view.name)
+        with right:
+            st.subheader("What to measure", anchor=False)
+            measures = st.pills("Measures", MEASURES, default=MEASURES, selection_mode="multi", key="measures")
+            which = st.segmented_control(
+                "Steps",
+                coverage.WHICH,
+                default=coverage.WHICH[0],
+                required=True,
+                key="which",
+                help="Rows are picked in the table on the left.",
+            )
+            steps = coverage.to_measure(known, measures, which, picked)
+            st.caption(coverage.plan(known, measures, which, picked, steps))
+            count = f"{len(steps)} checkpoint{'' if len(steps) == 1 else 's'}"
+            if st.button(
+                f"Measure {count}" if steps else "Nothing to measure",
+                type="primary",
+                disabled=not steps,
+                icon=":material/play_arrow:",
+            ):
+                board.submit(settings, [f"{view.name}@{step}" for step in steps], measures)
+                st.toast(f"Measuring {count} of {view.name}.")
+
+    if settings.mode == "local":
+        st.subheader("A folder of your own", anchor=False)
+        st.caption(
+            "A folder of checkpoints (`checkpoint-500`, `step500`, …) or one model directory; "
+            "results appear under the family Local runs."
+        )
+        with st.form("folder", border=False):
+            path = st.text_input("Folder", placeholder="/path/to/run", label_visibility="collapsed")
+            if st.form_submit_button("Measure the folder", icon=":material/folder_open:"):
+                if path.strip():
+                    board.submit(settings, [path.strip()], list(MEASURES))
+                else:
+                    st.warning("Type the path of a folder first.", icon=":material/info:")
+
+st.subheader("Jobs", anchor=False)
+with reported():
+    progress.listing()

@@ -1,0 +1,125 @@
+"""The selection's widgets, kept in step with the address (see `selection` for why by hand)."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from saturation.families import registry
+from saturation.figures import labels
+from saturation.ui import data
+from saturation.ui.pages import Page
+from saturation.ui.selection import CHOICES, Asked, Selection, decode, encode, resolve
+
+WORDS = {
+    "view": {"plain": "Plain", "centred": "Mean removed"},
+    "scale": {"linear": "Linear", "log": "Log"},
+    "ranks": {"100": "1–100", "all": "All"},
+    "colour": {"linear": "Linear", "log": "Log"},
+}
+TITLES = {"view": "Look at", "scale": "Step axis", "ranks": "Ranks", "colour": "Colour"}
+PAPER_RANKS = int(CHOICES["ranks"][0])
+
+
+def select(page: Page) -> tuple[Selection, dict[str, str]]:
+    """Read the address or the widgets, draw the page's controls; returns the selection and its address.
+
+    The address is written only when the user changes something: writing it while a page opens would add a
+    step to the browser's history that Back could never leave.
+    """
+    state = st.session_state
+    models = data.families()
+    current = {key: ",".join(st.query_params.get_all(key)) for key in st.query_params}
+    outside = current != state.get("_address")
+    asked = decode(current) if outside else _held(models)
+    selection, notes = resolve(asked, models, data.steps, data.preferred)
+    if outside:
+        state["_address"], state["_notes"] = current, notes
+    elif selection != state["_selection"]:
+        state["_address"], state["_notes"] = encode(selection, models[selection.family]), []
+        st.query_params.from_dict(state["_address"])
+    state["_selection"] = selection
+    for note in state["_notes"]:
+        st.warning(note, icon=":material/link_off:")
+    _sidebar(page, selection, models)
+    _toolbar(page, selection)
+    return selection, encode(selection, models[selection.family])
+
+
+def _held(models: Mapping[str, list[str]]) -> Asked:
+    """What the widgets hold now; the last selection answers for widgets that were not drawn."""
+    state, last = st.session_state, st.session_state["_selection"]
+
+    def held(key: str):
+        value = state.get(key)
+        return getattr(last, key) if value is None else value
+
+    family = held("family")
+    names = models[family]
+    model = held("model") if held("model") in names else None
+    several = tuple(held("models")) if family == last.family else None
+    if several == ():
+        several = (model or names[0],)
+    step = held("step")
+    views = {key: held(key) for key in CHOICES}
+    return Asked(family, model, several, None if step is None else str(step), **views)
+
+
+def move_to(step: int) -> None:
+    """Put the cursor on a step, from a callback."""
+    st.session_state["step"] = step
+
+
+def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) -> None:
+    state, held = st.session_state, data.measured_models()
+    held = held[held["measured"] > 0]
+    titles = {name: family.title for name, family in registry.families().items()}
+    counts = {(row.family, row.model): labels.model(row.model, row.parameters) for row in held.itertuples(index=False)}
+    full = set(held["family"])
+    with st.sidebar:
+        state["family"] = selection.family
+        st.selectbox(
+            "Family",
+            list(models),
+            key="family",
+            format_func=lambda name: titles.get(name, name) + ("" if name in full else " (nothing measured)"),
+        )
+        state["model"] = selection.model
+        st.selectbox(
+            "Model",
+            models[selection.family],
+            key="model",
+            format_func=lambda name: counts.get((selection.family, name), f"{name} (not measured)"),
+        )
+        if "models" in page.controls and len(models[selection.family]) > 1:
+            state["models"] = list(selection.models)
+            st.pills(
+                "Compare in curves",
+                models[selection.family],
+                key="models",
+                selection_mode="multi",
+                help="The models drawn as lines; the maps show the model chosen above.",
+            )
+
+
+def _toolbar(page: Page, selection: Selection) -> None:
+    """The step cursor and the ways to look, in one row above the figures."""
+    state = st.session_state
+    steps = data.steps(selection.family, selection.model)
+    if not steps or not page.controls:
+        return
+    with st.container(key="toolbar", horizontal=True, vertical_alignment="bottom", gap="medium"):
+        if "step" in page.controls and len(steps) > 1:
+            state["step"] = selection.step
+            st.select_slider("Step", steps, key="step", format_func=labels.step)
+        for key in CHOICES:
+            if key not in page.controls or (key == "ranks" and not _has_more_ranks(selection)):
+                continue
+            state[key] = getattr(selection, key)
+            words = WORDS[key] | dict(page.words if key == "view" else {})
+            st.segmented_control(TITLES[key], CHOICES[key], key=key, required=True, format_func=words.__getitem__)
+
+
+def _has_more_ranks(selection: Selection) -> bool:
+    held = data.measured_models()
+    rows = held[(held["family"] == selection.family) & (held["model"] == selection.model)]
+    return bool((rows["hidden_size"] > PAPER_RANKS).any())

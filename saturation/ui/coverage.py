@@ -1,0 +1,89 @@
+"""What of a model is measured, what could be, and which checkpoints a job would take."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from saturation.figures import labels
+from saturation.jobs.request import MEASURES
+
+WHICH = ("All missing", "About 20", "Picked rows")
+FEW = 20
+DONE, READY, AWAY = "● measured", "○ to do", "– not here"
+
+
+def states(known: pd.DataFrame) -> pd.DataFrame:
+    """The catalogue in words: step, where the weights are, and the state of each measure."""
+    table = pd.DataFrame({"step": known["step"], "weights": np.where(known["available"], "here", "not here")})
+    for measure in MEASURES:
+        missing = np.where(known["available"], READY, AWAY)
+        table[measure] = np.where(known[measure], DONE, missing)
+    return table
+
+
+def missing(known: pd.DataFrame, measures: Sequence[str]) -> list[int]:
+    """Steps whose weights are here and that lack one of the measures."""
+    if not measures:
+        return []
+    lacks = ~known[list(measures)].all(axis=1)
+    return [int(step) for step in known.loc[lacks & known["available"], "step"]]
+
+
+def spread(steps: Sequence[int], most: int = FEW) -> list[int]:
+    """At most that many of the steps, even on a logarithmic axis, first and last included."""
+    if len(steps) <= most:
+        return list(steps)
+    places = np.log1p(np.asarray(steps, dtype=float))
+    wanted = np.linspace(places[0], places[-1], most)
+    return [int(steps[index]) for index in sorted({int(np.abs(places - place).argmin()) for place in wanted})]
+
+
+def to_measure(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Sequence[int]) -> list[int]:
+    """The steps that a job would measure."""
+    lacking = missing(known, measures)
+    if which == "Picked rows":
+        return [step for step in lacking if step in set(picked)]
+    return spread(lacking) if which == "About 20" else lacking
+
+
+def plan(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Sequence[int], steps: Sequence[int]) -> str:
+    """One sentence on what the button would do, or why it does nothing."""
+    if not measures:
+        return "Choose at least one measure."
+    if which == "Picked rows" and not picked:
+        return "Pick rows in the table with the boxes at their left."
+    if steps:
+        first, last = labels.step(steps[0]), labels.step(steps[-1])
+        return f"Steps {first} to {last}: {', '.join(measures)}. What is measured already is not measured again."
+    if which == "Picked rows":
+        return "The picked checkpoints have these measures already, or their weights are not on this machine."
+    away = int((~known[list(measures)].all(axis=1)).sum())
+    if away:
+        return f"{away} checkpoints lack these measures, but their weights are not on this machine."
+    return "Every checkpoint has these measures."
+
+
+def numbers(known: pd.DataFrame) -> None:
+    """How many checkpoints are known, here, and complete."""
+    with st.grid(3, min_column_width=100, border=True):
+        st.metric("Checkpoints known", len(known))
+        st.metric("Weights on this machine", int(known["available"].sum()))
+        st.metric("Measured in full", int(known[list(MEASURES)].all(axis=1).sum()))
+
+
+def table(known: pd.DataFrame, name: str) -> list[int]:
+    """The table of checkpoints; returns the steps of the rows that are picked."""
+    shown = states(known)
+    event = st.dataframe(
+        shown,
+        hide_index=True,
+        height=360,
+        key=f"checkpoints-{name}",
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config={"step": st.column_config.NumberColumn(format="localized", width="small")},
+        alt=f"Checkpoints of {name} and which measures each has",
+    )
+    return [int(shown["step"].iloc[row]) for row in event["selection"]["rows"]]

@@ -1,0 +1,100 @@
+"""Running jobs: a quiet line in the sidebar of every page, the full list on the Measure page."""
+
+import time
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from saturation.errors import SaturationError
+from saturation.jobs import board
+from saturation.ui import data
+
+EVERY = 1.5  # seconds between looks at a running job
+REDRAW = 10.0  # seconds at least between redraws of a page while a job writes results
+STATES = {
+    "waiting": ("waiting", "gray"),
+    "running": ("running", "blue"),
+    "done": ("done", "green"),
+    "failed": ("failed", "red"),
+    "cancelled": ("cancelled", "gray"),
+}
+
+
+def active(jobs: list[board.Job]) -> list[board.Job]:
+    return [job for job in jobs if job.state in board.ACTIVE]
+
+
+def sidebar() -> None:
+    """Show running jobs and redraw the page when their results are there. Nothing where none runs."""
+    if active(board.jobs(data.settings())):
+        _remember()
+        st.fragment(_sidebar, run_every=EVERY)()
+
+
+def listing() -> None:
+    """All jobs with progress, cancel, errors; looks again by itself while one runs."""
+    jobs = board.jobs(data.settings())
+    _remember()
+    st.fragment(_listing, run_every=EVERY if active(jobs) else None)()
+
+
+def _remember() -> None:
+    st.session_state["_drawn"] = (time.monotonic(), data.store().signature(), _running())
+
+
+def _running() -> tuple[str, ...]:
+    return tuple(job.id for job in active(board.jobs(data.settings())))
+
+
+def _redraw_when_due() -> None:
+    """Run the whole page again when a job ended, or when results came in and the last redraw is a while ago."""
+    drawn, signature, running = st.session_state["_drawn"]
+    ended = set(running) - set(_running())
+    fresh = data.store().signature() != signature and time.monotonic() - drawn > REDRAW
+    if ended or fresh:
+        st.rerun()
+
+
+def _sidebar() -> None:
+    _redraw_when_due()
+    for job in active(board.jobs(data.settings())):
+        st.progress(job.done / max(job.total, 1), text=f"Measuring {job.title}: {job.done} of {job.total}")
+
+
+def _listing() -> None:
+    _redraw_when_due()
+    jobs = board.jobs(data.settings())
+    if not jobs:
+        st.caption("No job yet. What you start appears here and goes on when you leave the page.")
+    for job in jobs:
+        _job(job)
+
+
+def _job(job: board.Job) -> None:
+    word, colour = STATES[job.state]
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{job.title}** :{colour}-badge[{word}]")
+            if job.state in board.ACTIVE:
+                st.button("Cancel", key=f"cancel-{job.id}", on_click=_quietly, args=(board.cancel, job.id))
+            else:
+                st.button("Dismiss", key=f"dismiss-{job.id}", on_click=_quietly, args=(board.dismiss, job.id))
+        if job.state in board.ACTIVE:
+            st.progress(job.done / max(job.total, 1), text=f"{job.done} of {job.total} · {job.message}")
+        else:
+            st.caption(f"{job.done} of {job.total} · {', '.join(job.measures)} · {_took(job)}")
+        if job.error:
+            st.error(job.error, icon=":material/error:")
+
+
+def _quietly(action, job_id: str) -> None:
+    """Act on a job; one that ended or went away meanwhile is no error to the user."""
+    try:
+        action(data.settings(), job_id)
+    except SaturationError as error:
+        st.toast(str(error))
+
+
+def _took(job: board.Job) -> str:
+    seconds = ((job.finished or datetime.now(UTC)) - job.started).total_seconds()
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

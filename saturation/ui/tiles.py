@@ -1,0 +1,62 @@
+"""The verdict card and the number tiles of the overview page."""
+
+import pandas as pd
+import streamlit as st
+
+from saturation.figures import labels
+from saturation.ui.verdict import Verdict, verdict
+
+BADGES = {
+    "turned": (":material/trending_up:", "orange", "saturating"),
+    "falling": (":material/trending_down:", "green", "not saturating"),
+    "level": (":material/trending_flat:", "gray", "level"),
+    "unknown": (":material/help:", "gray", "unknown"),
+}
+
+
+def verdict_card(trajectory: pd.DataFrame) -> Verdict:
+    """What the measurements of the model say, in words and numbers."""
+    found = verdict(trajectory)
+    icon, colour, word = BADGES[found.state]
+    with st.container(border=True, key="verdict", gap="xsmall"):
+        st.markdown(f"#### {found.headline} :{colour}-badge[{icon} {word}]")
+        st.markdown("\n".join(f"- {sentence}" for sentence in found.sentences))
+        st.caption(" ".join((*found.notes, "Measured side by side; none of these shows a cause.")))
+    return found
+
+
+def tiles(trajectory: pd.DataFrame, step: int) -> None:
+    """The numbers at the step of the cursor."""
+    row = trajectory[trajectory["step"] == step].iloc[0]
+    sure = trajectory[trajectory["doubtful"].isna()]
+    best = sure["nats_per_token"].min()
+    with st.grid(4, min_column_width=150, border=True):
+        rise = row["nats_per_token"] / best - 1 if best > 0 else float("nan")
+        st.metric(
+            "Loss, nats/token",
+            labels.number(row["nats_per_token"], 4),
+            **_aside(f"{100 * rise:+.2f} % to its best" if pd.notna(rise) else ""),
+        )
+        st.metric(
+            "Last-layer anisotropy",
+            labels.number(row["anisotropy"]),
+            **_aside(_pair("{} mean-centred", row["centred_anisotropy"])),
+        )
+        st.metric(
+            "Singular entropy, nats",
+            labels.number(row["singular_entropy"]),
+            **_aside(_pair("{} as softmax sees it", row["centred_singular_entropy"])),
+        )
+        st.metric(
+            "Effective rank of the head",
+            labels.number(row["effective_rank"]),
+            **_aside(f"of {row['hidden_size']:.0f} dimensions" if pd.notna(row["effective_rank"]) else ""),
+        )
+
+
+def _pair(text: str, value: float) -> str:
+    return text.format(labels.number(value)) if pd.notna(value) else ""
+
+
+def _aside(text: str) -> dict:
+    return {"delta": text or None, "delta_color": "off", "delta_arrow": "off"}
