@@ -30,6 +30,7 @@ with reported():
         empty.nothing_measured(view)
         st.stop()
     verdict_card(trajectory)
+    view.toolbar()
     tiles(trajectory, chosen.step)
     drawn_from = data.provenance(chosen.family, (chosen.model,))
     chart(

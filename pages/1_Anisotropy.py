@@ -15,6 +15,7 @@ with reported():
     if chosen.step is None:
         empty.nothing_measured(view)
         st.stop()
+    view.toolbar()
     shared = {"centred": chosen.centred, "theme": view.theme}
     along = shared | {"cursor": chosen.step, "scale": chosen.scale}
     word = "mean-centred" if chosen.centred else "plain"

@@ -15,6 +15,7 @@ with reported():
     if chosen.step is None:
         empty.nothing_measured(view)
         st.stop()
+    view.toolbar()
     ranks = None if chosen.ranks == "all" else int(chosen.ranks)
     shared = {"centred": chosen.centred, "theme": view.theme, "cursor": chosen.step}
     word = "as the softmax sees it" if chosen.centred else "as stored"

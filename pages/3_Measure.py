@@ -3,7 +3,6 @@
 import streamlit as st
 
 from saturation.families import registry
-from saturation.figures import labels
 from saturation.jobs import board, catalogue
 from saturation.jobs.request import MEASURES
 from saturation.ui import coverage, data, progress

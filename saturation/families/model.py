@@ -7,13 +7,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Model:
-    """One size or run of a family. Parameters count every weight once; None where it is not known beforehand."""
+    """One size or run of a family. Parameters count every weight once; None where it is not known beforehand.
+
+    repository: on the hub; None for models that are trained here. peak_learning_rate: where it is published.
+    """
 
     name: str
+    repository: str | None = None
     parameters: int | None = None
     hidden_size: int | None = None
     layers: int | None = None
     vocab_size: int | None = None
+    peak_learning_rate: float | None = None
+    tokens_per_step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,11 @@ class Family:
     """Models that belong together, with the source of what is stated about them.
 
     text: name of the evaluation text used when none is given.
-    tokens_per_step: batch size in tokens, where it is constant.
+    tokens_per_step: batch size in tokens, where it is constant; a model's own value wins.
+    revision_patterns: how branches and tags name a step; a family without one has a single checkpoint, `main`.
+    main_step: the step of `main`, where it is a checkpoint that no branch names.
+    step_unit: what a step counts, where it is not an optimizer step.
+    faults: what users report to be wrong with the published checkpoints.
     """
 
     name: str
@@ -30,6 +40,10 @@ class Family:
     source: str
     text: str | None = None
     tokens_per_step: int | None = None
+    revision_patterns: tuple[str, ...] = ()
+    main_step: int | None = None
+    step_unit: str = "step"
+    faults: tuple[str, ...] = ()
     models: Mapping[str, Model] = field(default_factory=dict)
 
 

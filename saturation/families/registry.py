@@ -15,7 +15,8 @@ FOLDER = Path(__file__).parent / "data"
 def _read(path: Path) -> Family:
     entry = tomllib.loads(path.read_text(encoding="utf-8"))
     models = {name: Model(name=name, **values) for name, values in entry.pop("models", {}).items()}
-    return Family(name=path.stem.replace("_", "-"), models=models, **entry)
+    listed = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
+    return Family(name=path.stem.replace("_", "-"), models=models, **entry | listed)
 
 
 @cache

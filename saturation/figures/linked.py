@@ -55,8 +55,9 @@ def linked_figure(
     _pair(figure, trajectory, "singular_entropy", "y3", scale, theme.spectrum)
     mapped = singular.ratios(spectra, ranks=ranks)
     if mapped is not None:
-        figure.add_trace(singular.heatmap(mapped, scale, theme, top=domains()[3][1]).update(yaxis="y4"))
-        parts.add_marks(figure, mapped.marks, scale, theme, y=mapped.ranks + 0.5, yaxis="y4")
+        cells = singular.heatmap(mapped, scale, theme, top=domains()[3][1])
+        figure.add_trace(cells.update(yaxis="y4", hoverinfo="skip", hovertemplate=None))
+    _marks(figure, trajectory, mapped, scale, theme)
     steps = np.concatenate([trajectory["step"].to_numpy(), spectra["step"].to_numpy()])
     _layout(figure, trajectory, steps, scale, theme, mapped)
     parts.add_cursor(figure, cursor, scale, theme)
@@ -94,8 +95,9 @@ def _crosses(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, sc
             yaxis=yaxis,
             mode="markers",
             marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": colour}},
-            customdata=np.stack([doubtful["step"], doubtful["doubtful"]], axis=1),
-            hovertemplate="%{y:.4g} (doubtful: %{customdata[1]})<extra></extra>",
+            customdata=doubtful["step"].to_numpy(dtype=np.int64),
+            text=doubtful["doubtful"].astype(str),
+            hovertemplate="%{y:.4g} (doubtful: %{text})<extra></extra>",
             name="doubtful",
         )
     )
@@ -111,7 +113,7 @@ def _loss(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme
             yaxis="y",
             line={"color": theme.loss, "width": 2},
             marker={"size": 3.5},
-            hovertemplate="loss %{y:.4f} nats/token<extra>step %{customdata:,}</extra>",
+            hovertemplate="loss %{y:.4f} nats/token<extra></extra>",
         )
     )
     _crosses(figure, frame, "nats_per_token", "y", scale, theme.warning)
@@ -162,10 +164,26 @@ def _pair(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale
                 yaxis=yaxis,
                 line={"color": colour, "width": 2, "dash": dash},
                 marker={"size": 3},
-                hovertemplate=f"{label} %{{y:.4f}}<extra>step %{{customdata:,}}</extra>",
+                hovertemplate=f"{label} %{{y:.4f}}<extra></extra>",
             )
         )
         _crosses(figure, frame, name, yaxis, scale, colour)
+
+
+def _marks(
+    figure: go.Figure, frame: pd.DataFrame, mapped: singular.Ratios | None, scale: StepScale, theme: Theme
+) -> None:
+    """Marks of all checkpoints on the step axis; their hover tells the step and the spectrum in two ratios."""
+    rows, notes = frame, None
+    if mapped is not None:
+        rows = mapped.marks
+        shown = [rank for rank in (2, 10, 100) if rank <= mapped.ranks]
+        notes = [
+            " · ".join(f"σ<sub>{rank}</sub>/σ<sub>1</sub> {column[rank - 1]:.3f}" for rank in shown)
+            for column in mapped.values.T
+        ]
+    bottom = mapped.ranks + 0.5 if mapped is not None else 0.0
+    parts.add_marks(figure, rows, scale, theme, y=bottom, notes=notes, yaxis="y4")
 
 
 def _layout(
@@ -180,7 +198,7 @@ def _layout(
     figure.update_layout(
         xaxis=axis(steps, scale)
         | {"anchor": "y4", "showspikes": True, "spikemode": "across", "spikesnap": "hovered data"},
-        yaxis={"domain": ends[0], "anchor": "x", "range": loss_range(frame)},
+        yaxis={"domain": ends[0], "anchor": "x", "range": loss_range(frame, scale)},
         yaxis2={"domain": ends[1], "anchor": "x", "range": _unit_range(frame)},
         yaxis3={"domain": ends[2], "anchor": "x", "type": "log"},
         yaxis4={"domain": ends[3], "anchor": "x", "showgrid": False},
@@ -190,6 +208,8 @@ def _layout(
     figure.update_layout(yaxis3={"tickmode": "array", "tickvals": tickvals, "ticktext": ticktext})
     if mapped is not None:
         figure.update_layout(yaxis4={"range": [mapped.ranks + 0.5, 0.5]} | singular.rank_ticks(mapped.ranks))
+    else:
+        figure.update_layout(yaxis4={"range": [0, 1], "showticklabels": False})
     titles = (
         ("Loss", "nats per token"),
         ("Last-layer anisotropy", "mean cosine; dotted: mean-centred"),
@@ -216,11 +236,12 @@ def _layout(
             )
 
 
-def loss_range(frame: pd.DataFrame) -> list[float] | None:
+def loss_range(frame: pd.DataFrame, scale: StepScale = "linear") -> list[float] | None:
     """The loss axis: from the best loss (or the floor) to where the first descent is seven eighths done.
 
     A loss that falls from 11 to 4.4 and rises by 0.2 would look flat on its full range; the early descent
-    leaves the panel instead, and a double click shows all of it.
+    leaves the panel instead, and a double click shows all of it. A log step axis is there to look at the early
+    descent, so it keeps the full range.
     """
     rows = frame[frame["nats_per_token"].notna() & frame["doubtful"].isna()].sort_values("step")
     if rows.empty:
@@ -229,7 +250,8 @@ def loss_range(frame: pd.DataFrame) -> list[float] | None:
     best = int(losses.argmin())
     floors = frame["floor"].dropna().to_numpy(dtype=float)
     bottom = min(losses[best], *floors) if floors.size else losses[best]
-    top = max(losses[best] + (losses[0] - losses[best]) / 8, losses[best:].max())
+    first = losses.max() if scale == "log" else losses[best] + (losses[0] - losses[best]) / 8
+    top = max(first, losses[best:].max())
     room = max(top - bottom, 1e-3) * 0.08
     return [float(bottom - room), float(top + room)]
 

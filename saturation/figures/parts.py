@@ -82,14 +82,30 @@ def add_title(figure: go.Figure, text: str, unit: str, top: float, theme: Theme)
     )
 
 
-def add_marks(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme, y: float, **place) -> None:
-    """Mark below a map where a checkpoint was measured, and which are doubtful (columns step, doubtful)."""
+def add_marks(
+    figure: go.Figure,
+    frame: pd.DataFrame,
+    scale: StepScale,
+    theme: Theme,
+    y: float,
+    notes: Sequence[str] | None = None,
+    yaxis: str = "y",
+) -> None:
+    """Mark below a map where a checkpoint was measured, and which are doubtful.
+
+    `frame` has the columns step and doubtful; `notes` are lines for the hover, one a row.
+    """
     doubtful = frame["doubtful"].notna().to_numpy()
-    notes = np.where(doubtful, "<br>doubtful: " + frame["doubtful"].fillna("").astype(str), "")
+    words = frame["doubtful"].fillna("").astype(str)
+    hover = [
+        f"step {labels.step(step)}{'<br>' + note if note else ''}{'<br>doubtful: ' + word if word else ''}"
+        for step, note, word in zip(frame["step"], notes or [""] * len(frame), words, strict=True)
+    ]
     figure.add_trace(
         go.Scatter(
             x=positions(frame["step"], scale),
             y=np.full(len(frame), float(y)),
+            yaxis=yaxis,
             mode="markers",
             marker={
                 "symbol": np.where(doubtful, "x-thin-open", "line-ns-open"),
@@ -97,12 +113,13 @@ def add_marks(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: T
                 "color": np.where(doubtful, theme.warning, theme.muted),
                 "line": {"width": 1},
             },
-            customdata=np.stack([frame["step"].to_numpy(dtype=object), notes], axis=1),
-            hovertemplate="measured at step %{customdata[0]:,}%{customdata[1]}<extra></extra>",
+            customdata=frame["step"].to_numpy(dtype=np.int64),
+            text=hover,
+            # No template: plotly then leaves out the axis label, which on a log axis would be the place, not the step.
+            hoverinfo="text",
             cliponaxis=False,
             showlegend=False,
             name="checkpoints",
-            **place,
         )
     )
 

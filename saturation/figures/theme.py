@@ -106,7 +106,6 @@ def template(theme: Theme) -> go.layout.Template:
                 "color": theme.muted,
                 "activecolor": theme.text,
             },
-    
         }
     )
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,8 @@ class Store:
         inside = "WHERE measurement_id IN (SELECT unnest(?))"
         with self.read() as connection:
             rows = connection.execute(
-                "SELECT measurement_id, measured_at, seconds, bytes_read, device, software FROM measurements "
-                + inside,
+                "SELECT measurement_id, epoch_us(measured_at), seconds, bytes_read, device, software "
+                f"FROM measurements {inside}",
                 [wanted],
             ).fetchall()
             scalars = connection.execute(f"SELECT * FROM scalars {inside}", [wanted]).fetchall()
@@ -120,6 +121,8 @@ class Store:
         held = {
             key: dict(zip(names, rest, strict=True)) | {"scalars": {}, "series": {}} for key, *rest in rows
         }
+        for values in held.values():
+            values["measured_at"] = datetime.fromtimestamp(values["measured_at"] / 1e6, UTC)
         for key, name, value in scalars:
             held[key]["scalars"][name] = value
         for key, name, values in series:

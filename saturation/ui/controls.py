@@ -21,7 +21,7 @@ PAPER_RANKS = int(CHOICES["ranks"][0])
 
 
 def select(page: Page) -> tuple[Selection, dict[str, str]]:
-    """Read the address or the widgets, draw the page's controls; returns the selection and its address.
+    """Read the address or the widgets, draw the sidebar's widgets; returns the selection and its address.
 
     The address is written only when the user changes something: writing it while a page opens would add a
     step to the browser's history that Back could never leave.
@@ -41,7 +41,6 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
     for note in state["_notes"]:
         st.warning(note, icon=":material/link_off:")
     _sidebar(page, selection, models)
-    _toolbar(page, selection)
     return selection, encode(selection, models[selection.family])
 
 
@@ -101,7 +100,7 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
             )
 
 
-def _toolbar(page: Page, selection: Selection) -> None:
+def toolbar(page: Page, selection: Selection) -> None:
     """The step cursor and the ways to look, in one row above the figures."""
     state = st.session_state
     steps = data.steps(selection.family, selection.model)

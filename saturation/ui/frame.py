@@ -14,6 +14,10 @@ from saturation.ui.selection import Selection
 
 ABOUT = f"""**Saturation {__version__}** shows whether a language-model training run saturates, since when, and what its
 output head does meanwhile. Definitions follow Godey, de la Clergerie and Sagot, arXiv 2404.07647."""
+# Drawn here: a material symbol as page icon would be fetched from a font server.
+ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+<rect width="32" height="32" rx="7" fill="#2b0a57"/>
+<path d="M5 8c5 13 9 15 13 12s6-7 9-9" fill="none" stroke="#fba836" stroke-width="4" stroke-linecap="round"/></svg>"""
 STYLE = """<style>
 .stMainBlockContainer { max-width: 1240px; }
 [data-testid="stSidebar"] [data-testid="stPageLink"] a { padding: 0.3rem 0.5rem; }
@@ -33,9 +37,15 @@ class View:
     address: Mapping[str, str]
     theme: Theme
 
+    page: Page
+
     @property
     def name(self) -> str:
         return f"{self.selection.family}/{self.selection.model}"
+
+    def toolbar(self) -> None:
+        """The step cursor and the page's ways to look, where the page wants them."""
+        controls.toolbar(self.page, self.selection)
 
 
 def theme() -> Theme:
@@ -47,7 +57,7 @@ def open_page(page: Page) -> View:
     """Draw menu and controls, and return what is selected. Stops the page where the store cannot be read."""
     st.set_page_config(
         page_title=f"{page.name} · Saturation",
-        page_icon=":material/monitoring:",
+        page_icon=ICON,
         layout="wide",
         menu_items={"About": ABOUT},
     )
@@ -56,7 +66,7 @@ def open_page(page: Page) -> View:
         st.markdown("### Saturation")
         menu = st.container(gap=None)
         st.space("xsmall")
-    st.caption(page.name)
+    st.caption(page.name.upper())
     st.title(page.question, anchor=False)
     try:
         selection, address = controls.select(page)
@@ -80,7 +90,7 @@ def open_page(page: Page) -> View:
             persist_state="session",
             help="Format of the file that the camera button above each figure saves (PNG at 4 times the size).",
         )
-    return View(selection, address, theme())
+    return View(selection, address, theme(), page)
 
 
 def _menu(address: Mapping[str, str]) -> None:
