@@ -70,9 +70,7 @@ def measuring_options(command: Callable[..., None]) -> Callable[..., None]:
         callback=_measures,
         help="What to measure.",
     )
-    @click.option(
-        "--text", metavar="FILE", help="UTF-8 text file, or a bundled text; default: the family's own."
-    )
+    @click.option("--text", metavar="FILE", help="UTF-8 text file, or a bundled text; default: the family's own.")
     @click.option("--max-tokens", type=int, help="Score only the first tokens of the text.")
     @click.option("--context-length", type=int, help="Windows shorter than the model's own.")
     @click.option(
@@ -150,22 +148,16 @@ def measure_command(context: Context, target: str, request: Request, force: bool
 
 @cli.command("sweep")
 @click.argument("target")
-@click.option(
-    "--steps", default="all", show_default=True, help="all, log, FIRST:LAST:APART, or a list 0,1000,2000."
-)
+@click.option("--steps", default="all", show_default=True, help="all, log, FIRST:LAST:APART, or a list 0,1000,2000.")
 @measuring_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def sweep_command(
-    context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool
-) -> None:
+def sweep_command(context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool) -> None:
     """Measure what is missing of a family, a model, or a folder of checkpoints. Run it again to resume."""
     _run_sweep(context, _sweep_targets(context, target, steps), request, force, as_json)
 
 
-def _run_sweep(
-    context: Context, chosen: Sequence["Checkpoint"], request: Request, force: bool, as_json: bool
-) -> None:
+def _run_sweep(context: Context, chosen: Sequence["Checkpoint"], request: Request, force: bool, as_json: bool) -> None:
     from saturation.jobs.measure import Measurer
     from saturation.jobs.sweep import sweep
 
@@ -213,9 +205,7 @@ def lab_group() -> None:
 
 @lab_group.command("train")
 @click.option("--config", "names", multiple=True, help="Run to train (repeatable); default: all.")
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder for the runs; default: lab/ in the cache."
-)
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the runs; default: lab/ in the cache.")
 @click.pass_obj
 def lab_train(context: Context, names: Sequence[str], output: Path | None) -> None:
     """Train lab runs from their seeds; stopped runs go on from their last checkpoint."""
@@ -234,9 +224,7 @@ def lab_train(context: Context, names: Sequence[str], output: Path | None) -> No
 
 
 @lab_group.command("measure")
-@click.option(
-    "--config", "names", multiple=True, help="Run to measure (repeatable); default: all that are here."
-)
+@click.option("--config", "names", multiple=True, help="Run to measure (repeatable); default: all that are here.")
 @measuring_options
 @click.pass_obj
 def lab_measure(context: Context, names: Sequence[str], request: Request, force: bool) -> None:

@@ -52,9 +52,7 @@ def _python_topics() -> Text:
     from pydoc_data.topics import topics
 
     content = "\n\n".join(topics[key] for key in sorted(topics))
-    return Text(
-        PYTHON_TOPICS, content, f"the language reference that Python {python_version()} carries for help()"
-    )
+    return Text(PYTHON_TOPICS, content, f"the language reference that Python {python_version()} carries for help()")
 
 
 def lab_language() -> "Language":
@@ -66,9 +64,7 @@ def lab_language() -> "Language":
 
 def _lab_text() -> Text:
     content = lab_language().text(LAB_TOKENS, LAB_SEED)
-    return Text(
-        LAB_LANGUAGE, content, f"{LAB_TOKENS} tokens of the lab's synthetic language, seed {LAB_SEED}"
-    )
+    return Text(LAB_LANGUAGE, content, f"{LAB_TOKENS} tokens of the lab's synthetic language, seed {LAB_SEED}")
 
 
 NAMED = {LAB_LANGUAGE: _lab_text, PYTHON_TOPICS: _python_topics}

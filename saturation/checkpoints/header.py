@@ -70,14 +70,10 @@ def parse_header(header: bytes, file: str, file_size: int | None = None) -> dict
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise CheckpointError(
-            f"The header of {file} is damaged; download or save the checkpoint again."
-        ) from error
+        raise CheckpointError(f"The header of {file} is damaged; download or save the checkpoint again.") from error
     end = max((entry.stop for entry in entries.values()), default=base)
     if file_size is not None and end > file_size:
-        raise CheckpointError(
-            f"{file} is cut off: {file_size} bytes of {end}; download or save the checkpoint again."
-        )
+        raise CheckpointError(f"{file} is cut off: {file_size} bytes of {end}; download or save the checkpoint again.")
     return entries
 
 
@@ -89,7 +85,5 @@ def decode(entry: TensorEntry, data: bytes | bytearray) -> torch.Tensor:
             f"The tensor {entry.name} has the type {entry.dtype}; only floating-point weights can be measured."
         )
     if len(data) != entry.stop - entry.start or len(data) != entry.numel * dtype.itemsize:
-        raise CheckpointError(
-            f"The tensor {entry.name} is cut off: {len(data)} bytes do not fill {entry.shape}."
-        )
+        raise CheckpointError(f"The tensor {entry.name} is cut off: {len(data)} bytes do not fill {entry.shape}.")
     return torch.frombuffer(bytearray(data), dtype=dtype).reshape(entry.shape)

@@ -29,7 +29,5 @@ def checkpoints(cache: Path, family: str, model: str) -> dict[int, Checkpoint]:
         run = folder / model
         if run.is_dir():
             for step, path in step_folders(run).items():
-                found[step] = Checkpoint(
-                    LAB, model, step, source=f"{LAB}/{model}", revision=f"step{step}", path=path
-                )
+                found[step] = Checkpoint(LAB, model, step, source=f"{LAB}/{model}", revision=f"step{step}", path=path)
     return dict(sorted(found.items()))

@@ -83,9 +83,7 @@ def read_head(checkpoint: Checkpoint, given: str | None = None) -> tuple[torch.T
     name = head_tensor(files.names, tied, str(path), given)
     weight, read = files.read(name)
     if weight.ndim != 2 or not weight.is_floating_point():
-        raise NoHeadError(
-            f"The tensor {name} of {path} is no matrix of floats; name another with --head-tensor."
-        )
+        raise NoHeadError(f"The tensor {name} of {path} is no matrix of floats; name another with --head-tensor.")
     copy = "lm_head.weight" if tied and name != "lm_head.weight" else None
     shape = Shape(
         hidden_size=weight.shape[1],
@@ -126,9 +124,7 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: torch.device) -> Part
 
     path = folder_of(checkpoint)
     if path.is_file():
-        raise CheckpointError(
-            f"{path} is a bare weight file: only its spectrum can be measured; give a model folder."
-        )
+        raise CheckpointError(f"{path} is a bare weight file: only its spectrum can be measured; give a model folder.")
     config = _config(path)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
@@ -149,9 +145,7 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: torch.device) -> Part
         )
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
-            raise NotFiniteError(
-                f"The tensor {name} of {path} holds NaN or infinite values; it cannot be measured."
-            )
+            raise NotFiniteError(f"The tensor {name} of {path} holds NaN or infinite values; it cannot be measured.")
     model.eval().to(device)
     return _take_apart(model, path, device)
 

@@ -31,9 +31,7 @@ def resolve(target: str, cache: Path) -> list[Checkpoint]:
 
 
 def _of_family(family: str, model: str, step: str | None, cache: Path) -> list[Checkpoint]:
-    known = sorted(
-        {*registry.family(family).models, *(library.lab_models(cache) if family == library.LAB else [])}
-    )
+    known = sorted({*registry.family(family).models, *(library.lab_models(cache) if family == library.LAB else [])})
     if model not in known:
         raise registry.unknown(f"model in {family}", model, known)
     found = library.checkpoints(cache, family, model)
@@ -46,9 +44,7 @@ def _of_family(family: str, model: str, step: str | None, cache: Path) -> list[C
         return list(found.values())
     if not step.isdigit() or int(step) not in found:
         close = ", ".join(str(number) for number in _near(step, list(found)))
-        raise InputError(
-            f"{family}/{model} has no checkpoint at step {step} on this machine; the nearest: {close}."
-        )
+        raise InputError(f"{family}/{model} has no checkpoint at step {step} on this machine; the nearest: {close}.")
     return [found[int(step)]]
 
 

@@ -43,16 +43,12 @@ class WeightFiles:
         """The weight files of a model folder, or a weight file itself. Raises CheckpointError."""
         if path.is_file():
             if path.suffix not in (".safetensors", ".bin", ".pt"):
-                raise CheckpointError(
-                    f"{path} is no weight file; give a folder, or a .safetensors or .bin file."
-                )
+                raise CheckpointError(f"{path} is no weight file; give a folder, or a .safetensors or .bin file.")
             return cls((path,))
         layout = weights_in(path)
         if layout is not None:
             return cls(_shards(layout) if layout.suffix == ".json" else (layout,))
-        raise CheckpointError(
-            f"{path} holds no weights (model.safetensors, pytorch_model.bin or a sharded index)."
-        )
+        raise CheckpointError(f"{path} holds no weights (model.safetensors, pytorch_model.bin or a sharded index).")
 
     @cached_property
     def _located(self) -> dict[str, tuple[Path, TensorEntry | torch.Tensor]]:
@@ -68,9 +64,7 @@ class WeightFiles:
 
     def parameters(self, without: str | None = None) -> int:
         """How many weights there are, each counted once; `without` leaves out a second copy of a tied tensor."""
-        kept = (
-            entry for name, (_, entry) in self._located.items() if name != without and not is_buffer(name)
-        )
+        kept = (entry for name, (_, entry) in self._located.items() if name != without and not is_buffer(name))
         return sum(entry.numel if isinstance(entry, TensorEntry) else entry.numel() for entry in kept)
 
     def read(self, name: str) -> tuple[torch.Tensor, int]:
@@ -106,9 +100,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
     outside = [file.name for file in files if file.resolve().parent != index.parent.resolve()]
     missing = [file.name for file in files if not file.is_file()]
     if outside or missing:
-        raise CheckpointError(
-            f"{index.parent} lacks the shard(s) {', '.join(outside + missing)}; download them again."
-        )
+        raise CheckpointError(f"{index.parent} lacks the shard(s) {', '.join(outside + missing)}; download them again.")
     return files
 
 

@@ -30,11 +30,7 @@ def families() -> dict[str, Family]:
 def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
     """The error for a name that does not exist: names it, the close matches, and what there is."""
     close = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(close)}?"
-        if close
-        else f"choose one of {', '.join(known) or 'none so far'}."
-    )
+    hint = f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(known) or 'none so far'}."
     return UnknownNameError(f"There is no {kind} '{name}'; {hint}")
 
 

@@ -29,7 +29,7 @@ def layer_map(
     table = frame.pivot_table(index="layer", columns="step", values=column)
     steps = table.columns.to_numpy(dtype=np.int64)
     last = int(frame["layers"].iloc[0])
-    figure = parts.blank(theme, 400, margin={"l": 52, "r": 14, "t": 40, "b": 52})
+    figure = parts.blank(theme, 370, margin=parts.MAP_MARGIN)
     figure.add_trace(
         go.Heatmap(
             x=edges(positions(steps, scale)),

@@ -8,6 +8,8 @@ from saturation.figures import labels, parts
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
+CROWD = 80  # points above which a line carries no markers
+
 
 def sizes(frame: pd.DataFrame) -> dict[str, float]:
     """Parameter count of each model of a frame, smallest first."""
@@ -45,7 +47,7 @@ def along_training(
                     x=positions(kept["step"], scale),
                     y=kept[column].to_numpy(dtype=float),
                     customdata=np.stack([kept["step"].astype(object), kept["doubtful"].astype(object)], axis=1),
-                    mode="markers" if marks else "lines+markers",
+                    mode="markers" if marks else "lines" if len(kept) > CROWD else "lines+markers",
                     line={"width": 2, **style},
                     marker={"symbol": "x", "size": 7, "color": style["color"]}
                     if marks

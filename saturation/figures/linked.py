@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from saturation.figures import parts, singular
+from saturation.figures.curves import CROWD
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme
 
@@ -79,8 +80,7 @@ def _line(frame: pd.DataFrame, column: str, scale: StepScale, **trace) -> go.Sca
         x=positions(kept["step"], scale),
         y=kept[column].to_numpy(dtype=float),
         customdata=kept["step"].to_numpy(dtype=np.int64),
-        mode="lines+markers",
-        **trace,
+        **({"mode": "lines+markers" if len(kept) <= CROWD else "lines"} | trace),
     )
 
 
@@ -112,7 +112,7 @@ def _loss(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme
             name="loss",
             yaxis="y",
             line={"color": theme.loss, "width": 2},
-            marker={"size": 3.5},
+            marker={"size": 4},
             hovertemplate="loss %{y:.4f} nats/token<extra></extra>",
         )
     )
@@ -163,7 +163,8 @@ def _pair(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale
                 name=label,
                 yaxis=yaxis,
                 line={"color": colour, "width": 2, "dash": dash},
-                marker={"size": 3},
+                marker={"size": 4},
+                **({"mode": "lines"} if dash == "dot" else {}),
                 hovertemplate=f"{label} %{{y:.4f}}<extra></extra>",
             )
         )
@@ -212,9 +213,9 @@ def _layout(
         figure.update_layout(yaxis4={"range": [0, 1], "showticklabels": False})
     titles = (
         ("Loss", "nats per token"),
-        ("Last-layer anisotropy", "mean cosine; dotted: mean-centred"),
-        ("Singular entropy of the head", "nats, log; dotted: row mean removed"),
-        ("Singular values of the head", "σ<sub>i</sub>/σ<sub>1</sub> by rank"),
+        ("Last-layer anisotropy", "mean cosine, dotted: centred"),
+        ("Singular entropy", "nats, dotted: centred"),
+        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub> by rank"),
     )
     measured = (
         frame["nats_per_token"].notna().any(),

@@ -11,6 +11,9 @@ from saturation.figures import labels
 from saturation.figures.steps import StepScale, positions
 from saturation.figures.theme import Theme, template
 
+# A map has a title and a colour bar above it, for which plotly would reserve room twice.
+MAP_MARGIN = {"l": 62, "r": 14, "t": 46, "b": 52, "autoexpand": False}
+
 
 def blank(theme: Theme, height: int, **layout) -> go.Figure:
     """An empty figure in a theme, of a height in pixels."""

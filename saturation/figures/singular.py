@@ -93,7 +93,7 @@ def heatmap(found: Ratios, scale: StepScale, theme: Theme, *, colour: ColourScal
         return trace
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(values > 0, np.log10(values), np.nan)
-    lowest = max(-6, min(-1, int(np.floor(np.nanmin(logs)))))
+    lowest = max(-6.0, min(-0.1, float(np.nanmin(logs))))
     trace.update(
         z=logs.astype(np.float32),
         customdata=np.stack([steps, values], axis=-1).astype(np.float32),
@@ -101,8 +101,8 @@ def heatmap(found: Ratios, scale: StepScale, theme: Theme, *, colour: ColourScal
         zmax=0,
         hovertemplate="σ/σ₁ %{customdata[1]:.3g} at rank %{y:.0f}<extra>step %{customdata[0]:,}</extra>",
     )
-    powers = list(range(lowest, 1))
-    trace.colorbar.update(tickvals=powers, ticktext=[f"10<sup>{power}</sup>" if power else "1" for power in powers])
+    ratios_shown, text = parts.log_ticks([10**lowest, 1.0], most=4)
+    trace.colorbar.update(tickvals=np.log10(ratios_shown), ticktext=text)
     return trace
 
 
@@ -127,7 +127,7 @@ def singular_map(
     found = ratios(spectra, ranks=ranks, centred=centred)
     if found is None:
         return parts.empty(theme, "No spectrum is measured for this model yet.")
-    figure = parts.blank(theme, 470, margin={"l": 52, "r": 14, "t": 40, "b": 52})
+    figure = parts.blank(theme, 440, margin=parts.MAP_MARGIN)
     figure.add_trace(heatmap(found, scale, theme, colour=colour))
     parts.add_marks(figure, found.marks, scale, theme, y=found.ranks + 0.5)
     figure.update_layout(
@@ -248,7 +248,7 @@ def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict:
                 "xanchor": "left",
                 "y": 0,
                 "yanchor": "top",
-                "pad": {"t": 62, "l": -6},
+                "pad": {"t": 66, "l": -6},
                 "buttons": [
                     {"label": "▶", "method": "animate", "args": [None, play | {"mode": "immediate"}]},
                     {"label": "❚❚", "method": "animate", "args": [[None], jump]},
@@ -259,12 +259,12 @@ def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict:
         "sliders": [
             {
                 "active": active,
-                "x": 0.2,
-                "len": 0.8,
+                "x": 0.3,
+                "len": 0.7,
                 "y": 0,
                 "yanchor": "top",
                 "pad": {"t": 50, "b": 0},
-                "currentvalue": {"prefix": "step ", "xanchor": "left", "font": {"color": theme.text, "size": 13}},
+                "currentvalue": {"prefix": "step ", "xanchor": "right", "font": {"color": theme.text, "size": 13}},
                 "font": {"color": theme.muted, "size": 10},
                 "bgcolor": theme.grid,
                 "bordercolor": theme.grid,
@@ -273,8 +273,7 @@ def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict:
                 "ticklen": 0,
                 "minorticklen": 0,
                 "steps": [
-                    {"label": labels.short_step(step), "method": "animate", "args": [[str(step)], jump]}
-                    for step in steps
+                    {"label": labels.step(step), "method": "animate", "args": [[str(step)], jump]} for step in steps
                 ],
             }
         ],

@@ -69,9 +69,7 @@ def read(settings: Settings, job_id: str) -> Job:
         raise JobError(f"There is no job {job_id}; it may have been dismissed.") from error
 
 
-def submit(
-    settings: Settings, targets: Sequence[str], measures: Sequence[str], text: str | None = None
-) -> str:
+def submit(settings: Settings, targets: Sequence[str], measures: Sequence[str], text: str | None = None) -> str:
     """Start a worker for these targets and return the job's id. Raises SaturationError."""
     if not targets:
         raise JobError("No checkpoint was chosen; pick at least one step.")

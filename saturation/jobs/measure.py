@@ -41,9 +41,7 @@ class Measurer:
         self.device = pick_device(request.device)
         self._reader = TextReader(request)
 
-    def measure(
-        self, checkpoint: Checkpoint, force: bool = False, progress: Progress | None = None
-    ) -> Result:
+    def measure(self, checkpoint: Checkpoint, force: bool = False, progress: Progress | None = None) -> Result:
         """Read or compute what the request asks of one checkpoint.
 
         progress is called with (what is being done, done, total). Raises SaturationError; nothing is then stored.
@@ -69,9 +67,7 @@ class Measurer:
         self.store.add(done[name] for name in missing)
         return Result(row, tuple(done[name] for name in self.request.measures), tuple(missing))
 
-    def _plan(
-        self, name: str, row: CheckpointRow, head_dtype: torch.dtype, text: ScoredText | None
-    ) -> Measurement:
+    def _plan(self, name: str, row: CheckpointRow, head_dtype: torch.dtype, text: ScoredText | None) -> Measurement:
         """The measurement without its values: all that its id depends on."""
         plan = Measurement(
             checkpoint=row,
@@ -126,17 +122,19 @@ class Measurer:
 
 
 def _row(checkpoint: Checkpoint, shape: Shape) -> CheckpointRow:
+    files = WeightFiles.find(folder_of(checkpoint))
     return CheckpointRow(
         family=checkpoint.family,
         model=checkpoint.model,
         step=checkpoint.step,
         source=checkpoint.source,
         revision=checkpoint.revision,
-        content_id=WeightFiles.find(folder_of(checkpoint)).content_id(),
+        content_id=files.content_id(),
         hidden_size=shape.hidden_size,
         layers=shape.layers,
         vocab_size=shape.vocab_size,
         parameters=shape.parameters,
+        weight_bytes=files.size(),
     )
 
 

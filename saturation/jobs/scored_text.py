@@ -61,9 +61,7 @@ class TextReader:
                 "which the first window starts with; set eos_token_id in its config.json."
             )
         return ScoredText(
-            row=TextRow(
-                text.text_id, text.name, text.source, len(text.content.encode()), count_words(text.content)
-            ),
+            row=TextRow(text.text_id, text.name, text.source, len(text.content.encode()), count_words(text.content)),
             ids=tokens.ids,
             first_token=first,
             context_length=min(self.request.context_length or shape.context_length, shape.context_length),

@@ -38,9 +38,7 @@ def work(settings: Settings, job_id: str) -> board.Job:
                 last = time.monotonic()
 
         try:
-            checkpoints = [
-                checkpoint for target in job.targets for checkpoint in resolve(target, settings.cache)
-            ]
+            checkpoints = [checkpoint for target in job.targets for checkpoint in resolve(target, settings.cache)]
             measurer = Measurer(Store(settings.store_path), Request(measures=job.measures, text=job.text))
             result = sweep(measurer, checkpoints, report)
             state, error = "done", None

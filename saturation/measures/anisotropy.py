@@ -31,9 +31,7 @@ def _mean_cosine(total: torch.Tensor, count: int) -> float:
         raise InputError("Anisotropy needs at least two vectors.")
     value = (float(total.double() @ total.double()) - count) / (count * (count - 1))
     if not math.isfinite(value):
-        raise NotFiniteError(
-            "The representations hold NaN or infinite values; the checkpoint cannot be measured."
-        )
+        raise NotFiniteError("The representations hold NaN or infinite values; the checkpoint cannot be measured.")
     return min(1.0, value)
 
 
@@ -82,9 +80,7 @@ class RunningCentredAnisotropy:
         self._jacobian: torch.Tensor | None = None  # sum of J, (hidden_size, hidden_size)
         self._centres: list[torch.Tensor] = []
         self._centre_count = 0
-        self._sampled: list[
-            tuple[torch.Tensor, int]
-        ] = []  # vectors, index of the centre they were expanded around
+        self._sampled: list[tuple[torch.Tensor, int]] = []  # vectors, index of the centre they were expanded around
 
     def update(self, vectors: torch.Tensor) -> None:
         """Add a block of shape (n, hidden_size)."""

@@ -148,9 +148,7 @@ def measure_text(
         for inputs, targets in window_batches(tokens, first_token, context_length):
             states = parts.base(inputs.to(parts.device))
             if not torch.isfinite(states).all():
-                raise NotFiniteError(
-                    "The model's hidden states overflow to NaN or infinity; try --dtype float32."
-                )
+                raise NotFiniteError("The model's hidden states overflow to NaN or infinity; try --dtype float32.")
             if anisotropy:
                 head_input.update(states)
             if loss:

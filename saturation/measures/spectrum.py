@@ -31,9 +31,7 @@ class HeadSpectra(NamedTuple):
 def _as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
     matrix = torch.as_tensor(weight).detach()
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise InputError(
-            f"A head must be a matrix (vocab_size, hidden_size); got the shape {tuple(matrix.shape)}."
-        )
+        raise InputError(f"A head must be a matrix (vocab_size, hidden_size); got the shape {tuple(matrix.shape)}.")
     if not torch.isfinite(matrix).all():
         raise NotFiniteError("The head holds NaN or infinite values; this checkpoint cannot be measured.")
     if not matrix.any():

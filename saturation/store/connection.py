@@ -28,15 +28,11 @@ def _is_locked(error: BaseException) -> bool:
 def _busy(path: Path, error: BaseException, seconds: float) -> StoreBusyError:
     match = HOLDER.search(str(error))
     holder = f"process {match['pid']} ({match['program']})" if match else "another process"
-    return StoreBusyError(
-        f"{path.name} was locked by {holder} for {seconds:.0f} s; stop that process or try again."
-    )
+    return StoreBusyError(f"{path.name} was locked by {holder} for {seconds:.0f} s; stop that process or try again.")
 
 
 @contextmanager
-def connect(
-    path: Path, read_only: bool, wait_seconds: float = WAIT_SECONDS
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(path: Path, read_only: bool, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for one operation.
 
     Raises StoreBusyError, which names the holder, when the lock is not free within wait_seconds, and StoreError

@@ -30,7 +30,7 @@ def m001_tables(connection: Connection) -> None:
             layers INTEGER,
             vocab_size INTEGER NOT NULL,
             parameters BIGINT NOT NULL,
-            doubtful VARCHAR
+            weight_bytes BIGINT
         );
         CREATE TABLE texts (
             text_id VARCHAR PRIMARY KEY,
@@ -56,6 +56,10 @@ def m001_tables(connection: Connection) -> None:
         );
         CREATE TABLE scalars (measurement_id VARCHAR NOT NULL, name VARCHAR NOT NULL, value DOUBLE NOT NULL);
         CREATE TABLE series (measurement_id VARCHAR NOT NULL, name VARCHAR NOT NULL, "values" DOUBLE[] NOT NULL);
+        CREATE TABLE doubts (
+            family VARCHAR NOT NULL, model VARCHAR NOT NULL, step BIGINT NOT NULL, reason VARCHAR NOT NULL,
+            PRIMARY KEY (family, model, step)
+        );
         CREATE TABLE packs (name VARCHAR PRIMARY KEY, sha256 VARCHAR NOT NULL, imported_at TIMESTAMPTZ NOT NULL);
         """
     )
@@ -67,9 +71,11 @@ def m002_current(connection: Connection) -> None:
     connection.execute(
         """
         CREATE VIEW current_checkpoints AS
-        SELECT c.* FROM checkpoints c
-        LEFT JOIN (SELECT checkpoint_id, max(measured_at) AS last FROM measurements GROUP BY ALL) m USING (checkpoint_id)
-        QUALIFY row_number() OVER (PARTITION BY family, model, step ORDER BY m.last DESC NULLS LAST, checkpoint_id) = 1;
+        SELECT c.*, d.reason AS doubtful FROM checkpoints c
+        LEFT JOIN doubts d ON d.family = c.family AND d.model = c.model AND d.step = coalesce(c.step, 0)
+        LEFT JOIN (SELECT checkpoint_id, max(measured_at) AS last FROM measurements GROUP BY ALL) m
+             ON m.checkpoint_id = c.checkpoint_id
+        QUALIFY row_number() OVER (PARTITION BY c.family, c.model, c.step ORDER BY m.last DESC NULLS LAST, c.checkpoint_id) = 1;
         CREATE VIEW current_measurements AS
         SELECT m.* FROM measurements m JOIN current_checkpoints c USING (checkpoint_id)
         QUALIFY row_number() OVER (
@@ -82,9 +88,7 @@ def m002_current(connection: Connection) -> None:
 
 def applied(connection: Connection) -> set[str]:
     """Names of the steps that the file has had."""
-    held = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'"
-    ).fetchall()
+    held = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()
     if held[0][0] == 0:
         return set()
     return {row[0] for row in connection.execute("SELECT name FROM migrations").fetchall()}

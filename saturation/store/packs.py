@@ -46,7 +46,7 @@ SCHEMAS = {
             "layers": pa.int32(),
             "vocab_size": pa.int32(),
             "parameters": _int,
-            "doubtful": _text,
+            "weight_bytes": _int,
         }
     ),
     "texts": pa.schema({"text_id": _text, "name": _text, "source": _text, "utf8_bytes": _int, "words": _int}),
@@ -111,9 +111,7 @@ def save(connection: duckdb.DuckDBPyConnection, pack: Path, models: Sequence[str
     rows = {name: table.num_rows for name, table in ordered.items()}
     part = pack.with_name(pack.name + ".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(
-            MANIFEST, json.dumps({"format": FORMAT, "models": sorted(models), "rows": rows}, indent=1)
-        )
+        archive.writestr(MANIFEST, json.dumps({"format": FORMAT, "models": sorted(models), "rows": rows}, indent=1))
         for name, table in ordered.items():
             buffer = io.BytesIO()
             pq.write_table(table, buffer, compression="zstd", compression_level=12)
@@ -128,18 +126,14 @@ def _read(pack: Path) -> dict[str, pa.Table]:
         with zipfile.ZipFile(pack) as archive:
             manifest = json.loads(archive.read(MANIFEST))
             if manifest.get("format") != FORMAT:
-                raise PackError(
-                    f"{pack.name} has the format {manifest.get('format')}; this version reads {FORMAT}."
-                )
+                raise PackError(f"{pack.name} has the format {manifest.get('format')}; this version reads {FORMAT}.")
             tables = {}
             for name, schema in SCHEMAS.items():
                 if archive.getinfo(f"{name}.parquet").file_size > MAX_TABLE_BYTES:
                     raise PackError(f"{pack.name} is too large: its table {name} is over a gigabyte.")
                 tables[name] = pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).cast(schema)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, pa.ArrowException, AttributeError) as error:
-        raise PackError(
-            f"{pack.name} is no measurement pack or is damaged; export or download it again."
-        ) from error
+        raise PackError(f"{pack.name} is no measurement pack or is damaged; export or download it again.") from error
     known = set(tables["measurements"]["measurement_id"].to_pylist())
     for name in ("scalars", "series"):
         if not known.issuperset(tables[name]["measurement_id"].to_pylist()):

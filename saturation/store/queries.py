@@ -73,6 +73,15 @@ def steps(store: Store) -> pd.DataFrame:
     )
 
 
+def content_ids(store: Store, family: str, model: str) -> dict[int, str]:
+    """Content id of the weights by step, of the checkpoints that the store knows."""
+    frame = store.frame(
+        f"SELECT coalesce(c.step, 0) AS step, c.content_id FROM current_checkpoints c WHERE {_CHOSEN} ORDER BY step",
+        _chosen(family, [model]),
+    )
+    return {int(step): str(content) for step, content in zip(frame["step"], frame["content_id"], strict=True)}
+
+
 def texts(store: Store, family: str) -> pd.DataFrame:
     """The texts that a family was measured on, the most used first."""
     return store.frame(

@@ -15,7 +15,10 @@ def _digest(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class CheckpointRow:
-    """A set of weights. content_id names the weights themselves: the same folder with new weights is a new row."""
+    """A set of weights. content_id names the weights themselves: the same folder with new weights is a new row.
+
+    weight_bytes: size of all weight files, whatever part of them was read.
+    """
 
     family: str
     model: str
@@ -27,7 +30,7 @@ class CheckpointRow:
     layers: int | None
     vocab_size: int
     parameters: int
-    doubtful: str | None = None
+    weight_bytes: int | None = None
 
     @property
     def checkpoint_id(self) -> str:
@@ -71,9 +74,7 @@ class Measurement:
         bad = [name for name, value in self.scalars.items() if math.isnan(value)]
         bad += [name for name, values in self.series.items() if any(math.isnan(value) for value in values)]
         if bad:
-            raise NotFiniteError(
-                f"The measure {self.measure} gave no number for {', '.join(bad)}; it was not stored."
-            )
+            raise NotFiniteError(f"The measure {self.measure} gave no number for {', '.join(bad)}; it was not stored.")
 
     @property
     def measurement_id(self) -> str:

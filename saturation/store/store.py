@@ -1,7 +1,7 @@
 """The store: created on first use, filled from the bundled packs, written in whole transactions."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,9 +22,7 @@ from saturation.store.records import Measurement
 class Store:
     """One DuckDB file. Holds no connection: each call opens, works and closes (see `connection`)."""
 
-    def __init__(
-        self, path: Path, wait_seconds: float = WAIT_SECONDS, bundled: Path = BUNDLED / "packs"
-    ) -> None:
+    def __init__(self, path: Path, wait_seconds: float = WAIT_SECONDS, bundled: Path = BUNDLED / "packs") -> None:
         self.path = Path(path)
         self.wait_seconds = wait_seconds
         self.bundled = bundled
@@ -97,12 +95,21 @@ class Store:
                 table = tables[name]
                 connection.register("incoming", table)
                 connection.register("written", tables["measurements"])
-                connection.execute(
-                    f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)"
-                )
+                connection.execute(f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)")
                 connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
             connection.commit()
         return len(rows)
+
+    def mark(self, family: str, model: str, doubtful: Mapping[int, str]) -> None:
+        """Replace what is held to be wrong with a model's checkpoints: step -> reason, as an audit found it."""
+        self.ensure()
+        with self.write() as connection:
+            connection.begin()
+            connection.execute("DELETE FROM doubts WHERE family = ? AND model = ?", [family, model])
+            rows = [[family, model, step, reason] for step, reason in doubtful.items()]
+            if rows:
+                connection.executemany("INSERT OR REPLACE INTO doubts VALUES (?, ?, ?, ?)", rows)
+            connection.commit()
 
     def load(self, measurement_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Of the ids that the store holds: measured_at, seconds, bytes_read, device, software, scalars and series."""
@@ -118,9 +125,7 @@ class Store:
             scalars = connection.execute(f"SELECT * FROM scalars {inside}", [wanted]).fetchall()
             series = connection.execute(f"SELECT * FROM series {inside}", [wanted]).fetchall()
         names = ("measured_at", "seconds", "bytes_read", "device", "software")
-        held = {
-            key: dict(zip(names, rest, strict=True)) | {"scalars": {}, "series": {}} for key, *rest in rows
-        }
+        held = {key: dict(zip(names, rest, strict=True)) | {"scalars": {}, "series": {}} for key, *rest in rows}
         for values in held.values():
             values["measured_at"] = datetime.fromtimestamp(values["measured_at"] / 1e6, UTC)
         for key, name, value in scalars:

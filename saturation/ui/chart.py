@@ -40,31 +40,32 @@ def chart(
         config=config(file),
         **({"on_select": on_select, "selection_mode": "points"} if on_select else {}),
     )
-    with st.container(key=f"under-{key}", horizontal=True, vertical_alignment="top", gap="small"):
-        st.caption(provenance)
-        st.download_button(
-            "CSV",
-            lambda: data().to_csv(index=False),
-            file_name=f"{file}.csv",
-            mime="text/csv",
-            key=f"csv-{key}",
-            on_click="ignore",
-            type="tertiary",
-            icon=":material/download:",
-            help="The numbers of this figure",
-        )
-        look = theme()
-        st.download_button(
-            "HTML",
-            lambda: standalone.page(figure, f"{title}: {name}", guide, provenance, look),
-            file_name=f"{file}.html",
-            mime="text/html",
-            key=f"html-{key}",
-            on_click="ignore",
-            type="tertiary",
-            icon=":material/download:",
-            help="This figure as a page of its own that works offline (5 MB)",
-        )
+    with st.container(key=f"under-{key}", horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(provenance, width="stretch")
+        with st.container(horizontal=True, gap="small", width="content"):
+            st.download_button(
+                "CSV",
+                lambda: data().to_csv(index=False),
+                file_name=f"{file}.csv",
+                mime="text/csv",
+                key=f"csv-{key}",
+                on_click="ignore",
+                type="tertiary",
+                icon=":material/download:",
+                help="The numbers of this figure",
+            )
+            look = theme()
+            st.download_button(
+                "HTML",
+                lambda: standalone.page(figure, f"{title}: {name}", guide, provenance, look),
+                file_name=f"{file}.html",
+                mime="text/html",
+                key=f"html-{key}",
+                on_click="ignore",
+                type="tertiary",
+                icon=":material/download:",
+                help="This figure as a page of its own that works offline (5 MB)",
+            )
 
 
 def config(file: str) -> dict:

@@ -16,8 +16,9 @@ WORDS = {
     "ranks": {"100": "1–100", "all": "All"},
     "colour": {"linear": "Linear", "log": "Log"},
 }
-TITLES = {"view": "Look at", "scale": "Step axis", "ranks": "Ranks", "colour": "Colour"}
+TITLES = {"view": "Look at", "scale": "Step axis", "ranks": "Ranks", "colour": "Values"}
 PAPER_RANKS = int(CHOICES["ranks"][0])
+TOOLBAR_ROW = 2000  # wider than any page: the step slider then has a row of its own
 
 
 def select(page: Page) -> tuple[Selection, dict[str, str]]:
@@ -106,13 +107,13 @@ def toolbar(page: Page, selection: Selection) -> None:
     steps = data.steps(selection.family, selection.model)
     if not steps or not page.controls:
         return
+    views = [key for key in CHOICES if key in page.controls and (key != "ranks" or _has_more_ranks(selection))]
     with st.container(key="toolbar", horizontal=True, vertical_alignment="bottom", gap="medium"):
         if "step" in page.controls and len(steps) > 1:
             state["step"] = selection.step
-            st.select_slider("Step", steps, key="step", format_func=labels.step)
-        for key in CHOICES:
-            if key not in page.controls or (key == "ranks" and not _has_more_ranks(selection)):
-                continue
+            with st.container(width="stretch" if len(views) == 1 else TOOLBAR_ROW):
+                st.select_slider("Step", steps, key="step", format_func=labels.step)
+        for key in views:
             state[key] = getattr(selection, key)
             words = WORDS[key] | dict(page.words if key == "view" else {})
             st.segmented_control(TITLES[key], CHOICES[key], key=key, required=True, format_func=words.__getitem__)

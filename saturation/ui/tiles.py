@@ -40,15 +40,15 @@ def tiles(trajectory: pd.DataFrame, step: int) -> None:
         st.metric(
             "Last-layer anisotropy",
             labels.number(row["anisotropy"]),
-            **_aside(_pair("{} mean-centred", row["centred_anisotropy"])),
+            **_aside(_pair("{} centred", row["centred_anisotropy"])),
         )
         st.metric(
             "Singular entropy, nats",
             labels.number(row["singular_entropy"]),
-            **_aside(_pair("{} as softmax sees it", row["centred_singular_entropy"])),
+            **_aside(_pair("{} centred", row["centred_singular_entropy"])),
         )
         st.metric(
-            "Effective rank of the head",
+            "Effective rank",
             labels.number(row["effective_rank"]),
             **_aside(f"of {row['hidden_size']:.0f} dimensions" if pd.notna(row["effective_rank"]) else ""),
         )
