@@ -7,6 +7,7 @@ shards of another model. Two steps of a training run never have equal weights, s
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def missing_steps(steps: Sequence[int]) -> list[int]:
     after its first use, has steps missing inside. Doubling steps at the start (0, 1, 2, 4 ...) are no gaps.
     """
     ordered = sorted(steps)
-    gaps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(ordered)]
     if not gaps:
         return []
     spacing, times = Counter(gaps).most_common(1)[0]
@@ -45,7 +46,7 @@ def missing_steps(steps: Sequence[int]) -> list[int]:
         return []
     start = gaps.index(spacing)
     missing: list[int] = []
-    for before, after in zip(ordered[start:], ordered[start + 1 :], strict=False):
+    for before, after in pairwise(ordered[start:]):
         if (after - before) % spacing == 0:
             missing += range(before + spacing, after, spacing)
     return missing

@@ -51,7 +51,8 @@ class Family:
 class Checkpoint:
     """One set of weights of a model at one training step, and where it lies.
 
-    step is None where the name of the weights tells none. revision is the branch, tag or commit of a repository.
+    step is None where the name of the weights tells none. source is a repository or a
+    place on this machine; revision is the branch or tag of a repository, commit what it pointed at.
     """
 
     family: str
@@ -59,6 +60,7 @@ class Checkpoint:
     step: int | None
     source: str
     revision: str | None = None
+    commit: str | None = None
     path: Path | None = None
 
     @property

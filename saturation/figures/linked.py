@@ -1,5 +1,7 @@
 """One model's training on one step axis: loss, last-layer anisotropy, singular entropy, singular-value map."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -74,13 +76,16 @@ def linked_table(trajectory: pd.DataFrame) -> pd.DataFrame:
     return trajectory[columns].reset_index(drop=True)
 
 
-def _line(frame: pd.DataFrame, column: str, scale: StepScale, **trace) -> go.Scatter:
+def _line(frame: pd.DataFrame, column: str, scale: StepScale, *, markers: bool = True, **trace: Any) -> go.Scatter:
     kept = frame[frame[column].notna() & frame["doubtful"].isna()]
     return go.Scatter(
         x=positions(kept["step"], scale),
         y=kept[column].to_numpy(dtype=float),
         customdata=kept["step"].to_numpy(dtype=np.int64),
-        **({"mode": "lines+markers" if len(kept) <= CROWD else "lines"} | trace),
+        mode="lines+markers",  # plotly lets only markers be clicked: where they would crowd, they are unseen
+        marker={"size": 4, "opacity": 1 if markers and len(kept) <= CROWD else 0},
+        unselected={"marker": {"opacity": 0}},
+        **trace,
     )
 
 
@@ -112,7 +117,6 @@ def _loss(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme
             name="loss",
             yaxis="y",
             line={"color": theme.loss, "width": 2},
-            marker={"size": 4},
             hovertemplate="loss %{y:.4f} nats/token<extra></extra>",
         )
     )
@@ -163,8 +167,7 @@ def _pair(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale
                 name=label,
                 yaxis=yaxis,
                 line={"color": colour, "width": 2, "dash": dash},
-                marker={"size": 4},
-                **({"mode": "lines"} if dash == "dot" else {}),
+                markers=dash == "solid",
                 hovertemplate=f"{label} %{{y:.4f}}<extra></extra>",
             )
         )

@@ -98,33 +98,35 @@ def add_marks(
 
     `frame` has the columns step and doubtful; `notes` are lines for the hover, one a row.
     """
-    doubtful = frame["doubtful"].notna().to_numpy()
     words = frame["doubtful"].fillna("").astype(str)
     hover = [
         f"step {labels.step(step)}{'<br>' + note if note else ''}{'<br>doubtful: ' + word if word else ''}"
         for step, note, word in zip(frame["step"], notes or [""] * len(frame), words, strict=True)
     ]
-    figure.add_trace(
-        go.Scatter(
-            x=positions(frame["step"], scale),
-            y=np.full(len(frame), float(y)),
-            yaxis=yaxis,
-            mode="markers",
-            marker={
-                "symbol": np.where(doubtful, "x-thin-open", "line-ns-open"),
-                "size": np.where(doubtful, 7, 5),
-                "color": np.where(doubtful, theme.warning, theme.muted),
-                "line": {"width": 1},
-            },
-            customdata=frame["step"].to_numpy(dtype=np.int64),
-            text=hover,
-            # No template: plotly then leaves out the axis label, which on a log axis would be the place, not the step.
-            hoverinfo="text",
-            cliponaxis=False,
-            showlegend=False,
-            name="checkpoints",
+    shown = frame.assign(hover=hover)
+    doubtful = frame["doubtful"].notna()
+    for rows, symbol, size, colour in (
+        (shown[~doubtful], "line-ns-open", 5, theme.muted),
+        (shown[doubtful], "x-thin-open", 7, theme.warning),
+    ):
+        if rows.empty:
+            continue
+        figure.add_trace(
+            go.Scatter(
+                x=positions(rows["step"].to_numpy(), scale),
+                y=np.full(len(rows), float(y)),
+                yaxis=yaxis,
+                mode="markers",
+                marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": 1}},
+                customdata=rows["step"].to_numpy(dtype=np.int64),
+                text=rows["hover"].to_numpy(dtype=object),
+                # No template: plotly then leaves out the axis label, on a log axis the place and not the step.
+                hoverinfo="text",
+                cliponaxis=False,
+                showlegend=False,
+                name="checkpoints",
+            )
         )
-    )
 
 
 def log_ticks(values: Sequence[float] | np.ndarray, most: int = 6) -> tuple[list[float], list[str]]:

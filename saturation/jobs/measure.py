@@ -129,6 +129,7 @@ def _row(checkpoint: Checkpoint, shape: Shape) -> CheckpointRow:
         step=checkpoint.step,
         source=checkpoint.source,
         revision=checkpoint.revision,
+        commit_sha=checkpoint.commit,
         content_id=files.content_id(),
         hidden_size=shape.hidden_size,
         layers=shape.layers,

@@ -25,6 +25,7 @@ def m001_tables(connection: Connection) -> None:
             step BIGINT,
             source VARCHAR NOT NULL,
             revision VARCHAR,
+            commit_sha VARCHAR,
             content_id VARCHAR NOT NULL,
             hidden_size INTEGER NOT NULL,
             layers INTEGER,
@@ -75,7 +76,9 @@ def m002_current(connection: Connection) -> None:
         LEFT JOIN doubts d ON d.family = c.family AND d.model = c.model AND d.step = coalesce(c.step, 0)
         LEFT JOIN (SELECT checkpoint_id, max(measured_at) AS last FROM measurements GROUP BY ALL) m
              ON m.checkpoint_id = c.checkpoint_id
-        QUALIFY row_number() OVER (PARTITION BY c.family, c.model, c.step ORDER BY m.last DESC NULLS LAST, c.checkpoint_id) = 1;
+        QUALIFY row_number() OVER (
+            PARTITION BY c.family, c.model, c.step ORDER BY m.last DESC NULLS LAST, c.checkpoint_id
+        ) = 1;
         CREATE VIEW current_measurements AS
         SELECT m.* FROM measurements m JOIN current_checkpoints c USING (checkpoint_id)
         QUALIFY row_number() OVER (

@@ -41,6 +41,7 @@ SCHEMAS = {
             "step": _int,
             "source": _text,
             "revision": _text,
+            "commit_sha": _text,
             "content_id": _text,
             "hidden_size": pa.int32(),
             "layers": pa.int32(),

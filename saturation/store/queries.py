@@ -140,7 +140,8 @@ def spectra(store: Store, family: str, model: str) -> pd.DataFrame:
         SELECT coalesce(c.step, 0) AS step, c.doubtful,
                any_value(s."values") FILTER (s.name = 'singular_values') AS singular_values,
                any_value(s."values") FILTER (s.name = 'centred_singular_values') AS centred_singular_values
-        FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id) JOIN series s USING (measurement_id)
+        FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
+        JOIN series s USING (measurement_id)
         WHERE m.measure = 'spectrum' AND {_CHOSEN}
         GROUP BY c.step, c.doubtful ORDER BY step
         """,
@@ -181,8 +182,8 @@ def provenance(store: Store, family: str, models: Sequence[str] | None = None) -
     """One row per measurement: what it was drawn from, and when, how and how long it was measured."""
     return store.frame(
         f"""
-        SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.source, c.revision, c.content_id, m.measure,
-               m.version, m.text_id, t.name AS text_name, m.dtype, m.tokens, m.context_length, m.device,
+        SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.source, c.revision,
+               c.commit_sha, c.content_id, c.weight_bytes, m.measure, m.version, m.text_id, t.name AS text_name, m.dtype, m.tokens, m.context_length, m.device,
                m.measured_at, m.seconds, m.bytes_read, m.software
         FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
         LEFT JOIN texts t USING (text_id)

@@ -30,6 +30,7 @@ class CheckpointRow:
     layers: int | None
     vocab_size: int
     parameters: int
+    commit_sha: str | None = None
     weight_bytes: int | None = None
 
     @property

@@ -32,17 +32,17 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
     current = {key: ",".join(st.query_params.get_all(key)) for key in st.query_params}
     outside = current != state.get("_address")
     asked = decode(current) if outside else _held(models)
-    selection, notes = resolve(asked, models, data.steps, data.preferred)
+    selection, notes = resolve(asked, models, data.comparable, data.steps)
     if outside:
         state["_address"], state["_notes"] = current, notes
     elif selection != state["_selection"]:
-        state["_address"], state["_notes"] = encode(selection, models[selection.family]), []
+        state["_address"], state["_notes"] = encode(selection, data.comparable(selection.family)), []
         st.query_params.from_dict(state["_address"])
     state["_selection"] = selection
-    for note in state["_notes"]:
-        st.warning(note, icon=":material/link_off:")
+    if state["_notes"]:
+        st.warning("\n\n".join(state["_notes"]), icon=":material/link_off:")
     _sidebar(page, selection, models)
-    return selection, encode(selection, models[selection.family])
+    return selection, encode(selection, data.comparable(selection.family))
 
 
 def _held(models: Mapping[str, list[str]]) -> Asked:
@@ -90,11 +90,12 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
             key="model",
             format_func=lambda name: counts.get((selection.family, name), f"{name} (not measured)"),
         )
-        if "models" in page.controls and len(models[selection.family]) > 1:
+        comparable = data.comparable(selection.family)
+        if "models" in page.controls and len(comparable) > 1:
             state["models"] = list(selection.models)
             st.pills(
                 "Compare in curves",
-                models[selection.family],
+                comparable,
                 key="models",
                 selection_mode="multi",
                 help="The models drawn as lines; the maps show the model chosen above.",

@@ -68,9 +68,9 @@ def plan(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Seque
 def numbers(known: pd.DataFrame) -> None:
     """How many checkpoints are known, here, and complete."""
     with st.grid(3, min_column_width=100, border=True):
-        st.metric("Checkpoints known", len(known))
-        st.metric("Weights on this machine", int(known["available"].sum()))
-        st.metric("Measured in full", int(known[list(MEASURES)].all(axis=1).sum()))
+        st.metric("Checkpoints", len(known))
+        st.metric("Weights here", int(known["available"].sum()))
+        st.metric("Complete", int(known[list(MEASURES)].all(axis=1).sum()))
 
 
 def table(known: pd.DataFrame, name: str) -> list[int]:

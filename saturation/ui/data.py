@@ -86,12 +86,11 @@ def steps(family: str, model: str) -> list[int]:
     return sorted({int(step) for step in rows.loc[values, "step"]})
 
 
-def preferred(family: str) -> str:
-    """The model a family opens with: its smallest with measurements."""
+def comparable(family: str) -> list[str]:
+    """Models of a family that have measurements, smallest first."""
     held = measured_models()
-    rows = held[(held["family"] == family) & (held["measured"] > 0)]
-    names = families()[family]
-    return next((name for name in names if name in set(rows["model"])), names[0])
+    full = set(held.loc[(held["family"] == family) & (held["measured"] > 0), "model"])
+    return [name for name in families()[family] if name in full]
 
 
 def span(family: str) -> tuple[float, float] | None:

@@ -20,8 +20,8 @@ ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <path d="M5 8c5 13 9 15 13 12s6-7 9-9" fill="none" stroke="#fba836" stroke-width="4" stroke-linecap="round"/></svg>"""
 STYLE = """<style>
 .stMainBlockContainer { max-width: 1240px; }
-.stMainBlockContainer h1 { padding: 0 0 0.6rem; }
-.st-key-eyebrow p { font-size: 0.75rem; letter-spacing: 0.12em; margin-bottom: -0.4rem; }
+.stMainBlockContainer h1 { padding: 0 0 0.9rem; }
+.st-key-eyebrow p { font-size: 0.75rem; letter-spacing: 0.06em; margin-bottom: -0.4rem; }
 [data-testid="stSidebar"] [data-testid="stPageLink"] a { padding: 0.3rem 0.5rem; }
 .st-key-provenance p, [class*="st-key-under-"] p { font-size: 0.8rem; line-height: 1.4; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
@@ -69,8 +69,7 @@ def open_page(page: Page) -> View:
         st.markdown("### Saturation")
         menu = st.container(gap=None)
         st.space("xsmall")
-    with st.container(key="eyebrow"):
-        st.caption(page.name.upper())
+    eyebrow = st.container(key="eyebrow")
     st.title(page.question, anchor=False)
     try:
         selection, address = controls.select(page)
@@ -79,6 +78,7 @@ def open_page(page: Page) -> View:
             _menu({})
         st.error(str(error), icon=":material/error:")
         st.stop()
+    eyebrow.caption(f"{page.name} · {selection.family}/{selection.model}")
     with menu:
         _menu(address)
     with st.sidebar:

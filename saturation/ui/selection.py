@@ -60,10 +60,10 @@ def decode(address: Mapping[str, str]) -> Asked:
     return Asked(**fields)
 
 
-def encode(selection: Selection, all_models: Sequence[str]) -> dict[str, str]:
-    """The query parameters of a selection. Views at their default and 'all models' are left out."""
+def encode(selection: Selection, comparable: Sequence[str]) -> dict[str, str]:
+    """The query parameters of a selection. Views at their default are left out, and models when all are compared."""
     address = {"family": selection.family, "model": selection.model}
-    if tuple(selection.models) != tuple(all_models):
+    if tuple(selection.models) != tuple(comparable):
         address["models"] = ",".join(selection.models)
     if selection.step is not None:
         address["step"] = str(selection.step)
@@ -76,20 +76,20 @@ def encode(selection: Selection, all_models: Sequence[str]) -> dict[str, str]:
 def resolve(
     asked: Asked,
     models: Mapping[str, Sequence[str]],
+    measured: Callable[[str], Sequence[str]],
     steps: Callable[[str, str], Sequence[int]],
-    preferred: Callable[[str], str] | None = None,
 ) -> tuple[Selection, list[str]]:
     """The nearest valid selection, and one sentence for each thing asked that does not exist.
 
-    `models`: the model names of each family, families and models in the order of the menus; `steps`: the
-    measured steps of a model; `preferred`: the model a family opens with (default: its first).
+    `models`: the model names of each family, families and models in the order of the menus; `measured`: those of a
+    family that have measurements (it opens with the first of them); `steps`: the measured steps of a model.
     """
     notes: list[str] = []
     family = _one("family", asked.family, list(models), next(iter(models)), notes)
     names = list(models[family])
-    first = preferred(family) if preferred else names[0]
-    model = _one(f"model of {family}", asked.model, names, first, notes)
-    compared = _several(asked.models, names, family, notes)
+    comparable = [name for name in names if name in set(measured(family))]
+    model = _one(f"model of {family}", asked.model, names, (comparable or names)[0], notes)
+    compared = _several(asked.models, comparable, family, notes)
     step = _step(asked.step, list(steps(family, model)), f"{family}/{model}", notes)
     chosen = Selection(family=family, model=model, models=compared, step=step)
     for key, options in CHOICES.items():
@@ -116,7 +116,7 @@ def _several(asked: tuple[str, ...] | None, known: list[str], family: str, notes
     if wrong:
         what = "model" if len(wrong) == 1 else "models"
         shown = ", ".join(kept) if kept else "all of them"
-        notes.append(f"There is no {what} of {family} “{', '.join(wrong)}” to compare; showing {shown}.")
+        notes.append(f"There is no measured {what} of {family} “{', '.join(wrong)}” to compare; showing {shown}.")
     return kept or tuple(known)
 
 
