@@ -198,6 +198,21 @@ def _sweep_targets(context: Context, target: str, steps: str) -> list["Checkpoin
     return chosen
 
 
+@cli.command("audit")
+@click.argument("target")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def audit_command(context: Context, target: str, as_json: bool) -> None:
+    """Find duplicated, missing and mislabelled checkpoints of a model (family/model) or a folder of checkpoints."""
+    from saturation.checkpoints.resolve import resolve
+    from saturation.jobs import audit
+
+    checkpoints = resolve(target, context.settings.cache)
+    family, model = checkpoints[0].family, checkpoints[0].model
+    found = audit.audit_model(context.store, checkpoints, family, model)
+    _say(audit.as_json(found), as_json, audit.as_text(found, f"{family}/{model}"))
+
+
 @cli.group("lab")
 def lab_group() -> None:
     """Train and measure the lab's small models, whose language has known answers."""
