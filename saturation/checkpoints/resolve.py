@@ -33,7 +33,7 @@ def resolve(target: str, cache: Path) -> list[Checkpoint]:
 def _of_family(family: str, model: str, step: str | None, cache: Path) -> list[Checkpoint]:
     known = sorted({*registry.family(family).models, *(library.lab_models(cache) if family == library.LAB else [])})
     if model not in known:
-        raise registry.unknown(f"model in {family}", model, known)
+        raise registry.unknown("model", model, known, f" in {family}")
     found = library.checkpoints(cache, family, model)
     if not found:
         raise InputError(

@@ -27,11 +27,11 @@ def families() -> dict[str, Family]:
     return {family.name: family for family in read}
 
 
-def unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
+def unknown(kind: str, name: str, known: list[str], place: str = "") -> UnknownNameError:
     """The error for a name that does not exist: names it, the close matches, and what there is."""
     close = get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(known) or 'none so far'}."
-    return UnknownNameError(f"There is no {kind} '{name}'; {hint}")
+    return UnknownNameError(f"There is no {kind} '{name}'{place}; {hint}")
 
 
 def family(name: str) -> Family:

@@ -45,7 +45,7 @@ def layer_map(
             colorbar=colour_bar(theme) | {"tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"]},
         )
     )
-    marks = frame.groupby("step", as_index=False)["doubtful"].first()
+    marks = frame[["step", "doubtful"]].drop_duplicates("step")
     parts.add_marks(figure, marks, scale, theme, y=float(table.index.min()) - 0.5)
     values, text = _layer_ticks(last)
     figure.update_layout(

@@ -30,7 +30,7 @@ def number(value: float, digits: int = 3) -> str:
     """A measured value with that many significant digits, or a dash where nothing was measured."""
     if value is None or not math.isfinite(value):
         return "–"
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+    if value != 0 and not 1e-4 <= abs(value) < 1e5:
         return f"{value:.{digits - 1}e}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else digits - 1
     return f"{value:,.{decimals}f}"

@@ -123,7 +123,7 @@ def _loss(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme
     _crosses(figure, frame, "nats_per_token", "y", scale, theme.warning)
     sure = frame[frame["nats_per_token"].notna() & frame["doubtful"].isna()]
     if not sure.empty:
-        best = sure.loc[sure["nats_per_token"].idxmin()]
+        best = sure.iloc[int(sure["nats_per_token"].argmin())]
         figure.add_trace(
             go.Scatter(
                 x=positions([best["step"]], scale),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from saturation.figures.theme import Theme, template
 MAP_MARGIN = {"l": 62, "r": 14, "t": 46, "b": 52, "autoexpand": False}
 
 
-def blank(theme: Theme, height: int, **layout) -> go.Figure:
+def blank(theme: Theme, height: int, **layout: Any) -> go.Figure:
     """An empty figure in a theme, of a height in pixels."""
     figure = go.Figure()
     figure.update_layout(template=template(theme), height=height, dragmode="zoom", **layout)
@@ -58,13 +59,22 @@ def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: The
             yref="paper",
             yanchor="top",
             yshift=-5,
-            xanchor="auto",
+            xanchor=_anchor(figure, place),
             showarrow=False,
             font={"color": theme.background, "size": 11},
             bgcolor=theme.text,
             borderpad=3,
             name="cursor",
         )
+
+
+def _anchor(figure: go.Figure, place: float) -> str:
+    """The side of the flag that keeps it inside the figure."""
+    if not figure.layout.xaxis.range:
+        return "center"
+    low, high = figure.layout.xaxis.range
+    share = (place - low) / (high - low)
+    return "left" if share < 0.08 else "right" if share > 0.92 else "center"
 
 
 def add_title(figure: go.Figure, text: str, unit: str, top: float, theme: Theme) -> None:

@@ -1,7 +1,7 @@
 """The output head along training: singular-value map, spectrum as a film, singular entropy."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,8 +36,8 @@ class Ratios:
 def ratios(spectra: pd.DataFrame, *, ranks: int | None = PAPER_RANKS, centred: bool = False) -> Ratios | None:
     """sigma_i / sigma_1 of each checkpoint; None when no spectrum is measured. `ranks` None keeps all."""
     column = "centred_singular_values" if centred else "singular_values"
-    kept = spectra[[isinstance(value, np.ndarray | list) and len(value) > 0 for value in spectra[column]]]
-    kept = kept.sort_values("step")
+    measured = np.array([isinstance(value, np.ndarray | list) and len(value) > 0 for value in spectra[column]], bool)
+    kept = spectra.loc[measured].sort_values("step")
     if kept.empty:
         return None
     longest = max(len(value) for value in kept[column])
@@ -65,7 +65,9 @@ def map_table(spectra: pd.DataFrame, *, ranks: int | None = PAPER_RANKS, centred
     return table.dropna(ignore_index=True)
 
 
-def heatmap(found: Ratios, scale: StepScale, theme: Theme, *, colour: ColourScale = "linear", top: float = 1.0):
+def heatmap(
+    found: Ratios, scale: StepScale, theme: Theme, *, colour: ColourScale = "linear", top: float = 1.0
+) -> go.Heatmap:
     """The map's trace: cells with exact borders, the true step and ratio in the hover.
 
     `top` is the paper height of the panel's upper end, where the colour bar goes.
@@ -106,9 +108,9 @@ def heatmap(found: Ratios, scale: StepScale, theme: Theme, *, colour: ColourScal
     return trace
 
 
-def rank_ticks(ranks: int) -> dict:
+def rank_ticks(ranks: int) -> dict[str, Any]:
     """Ticks of a rank axis that starts at 1."""
-    width = next(w for w in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000) if ranks / w <= 6)
+    width = next(w for w in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000) if ranks / w <= 8)
     values = [1, *range(width, ranks + 1, width)] if width > 1 else list(range(1, ranks + 1))
     return {"tickmode": "array", "tickvals": values, "ticktext": [str(value) for value in values]}
 
@@ -234,7 +236,7 @@ def _still(rows: NDArray, values: NDArray, step: int, theme: Theme, hover: str) 
     )
 
 
-def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict:
+def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict[str, Any]:
     play = {"frame": {"duration": 90, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": True}
     jump = {"frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
     look = {"bgcolor": theme.surface, "bordercolor": theme.muted, "font": {"color": theme.text, "size": 12}}

@@ -6,18 +6,17 @@ linear plotly axis with ticks of our own: cells of a heatmap then keep exact edg
 """
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from saturation.figures import labels
 
 StepScale = Literal["linear", "log"]
 
 
-def positions(steps: Sequence[int] | NDArray, scale: StepScale = "linear") -> NDArray[np.float64]:
+def positions(steps: ArrayLike, scale: StepScale = "linear") -> NDArray[np.float64]:
     """Where steps lie on the axis. Raises ValueError for a scale that is neither `linear` nor `log`."""
     values = np.asarray(steps, dtype=np.float64)
     if scale == "linear":
@@ -27,7 +26,7 @@ def positions(steps: Sequence[int] | NDArray, scale: StepScale = "linear") -> ND
     raise ValueError(f"The step scale is '{scale}'; use 'linear' or 'log'.")
 
 
-def edges(places: Sequence[float] | NDArray) -> NDArray[np.float64]:
+def edges(places: ArrayLike) -> NDArray[np.float64]:
     """Borders of heatmap cells centred between neighbours: n increasing places give n + 1 borders."""
     centres = np.asarray(places, dtype=np.float64)
     if centres.size == 1:
@@ -54,7 +53,7 @@ def ticks(last: int, scale: StepScale = "linear", most: int = 6) -> tuple[list[f
     return [float(place) for place in positions(steps, scale)], [labels.short_step(value) for value in steps]
 
 
-def axis(steps: Sequence[int] | NDArray, scale: StepScale = "linear") -> dict:
+def axis(steps: ArrayLike, scale: StepScale = "linear") -> dict[str, Any]:
     """Layout of a step axis that holds all of `steps`, cells of a heatmap included."""
     ordered = np.unique(np.asarray(steps, dtype=np.int64))
     last = int(ordered[-1]) if ordered.size else 1
@@ -72,7 +71,7 @@ def axis(steps: Sequence[int] | NDArray, scale: StepScale = "linear") -> dict:
     }
 
 
-def nearest(steps: Sequence[int] | NDArray, wanted: int) -> int:
+def nearest(steps: ArrayLike, wanted: int) -> int:
     """The measured step closest to `wanted`; the earlier of two at the same distance."""
     ordered = np.unique(np.asarray(steps, dtype=np.int64))
     if ordered.size == 0:

@@ -7,6 +7,7 @@ placeholders, and because a saved figure must look like the one on the page.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
@@ -110,7 +111,7 @@ def template(theme: Theme) -> go.layout.Template:
     )
 
 
-def colour_bar(theme: Theme, top: float = 1.0) -> dict:
+def colour_bar(theme: Theme, top: float = 1.0) -> dict[str, Any]:
     """A slim horizontal colour bar above the right corner of a panel whose upper end is at paper height `top`."""
     return {
         "orientation": "h",

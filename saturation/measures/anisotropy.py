@@ -1,6 +1,7 @@
 """Anisotropy: the mean cosine similarity over all ordered pairs of n vectors (arXiv 2404.07647, section 3).
 
 With unit vectors u_i it is (||sum u_i||^2 - n) / (n^2 - n): a running sum, no pair is ever formed.
+A zero vector has no direction: its cosine with every vector counts as 0, as in scikit-learn.
 
 Mean-centred anisotropy does the same for h_i - m, m the mean of all h: with f(m) = sum (h_i - m) / ||h_i - m||
 it is (||f(m)||^2 - n) / (n^2 - n). The mean is known only at the end, so each block of vectors is expanded around
@@ -17,7 +18,6 @@ import torch
 from saturation.errors import InputError, NotFiniteError
 
 SAMPLE = 8192
-TINY = torch.finfo(torch.float32).tiny
 
 
 def _check(vectors: torch.Tensor) -> torch.Tensor:
@@ -26,19 +26,27 @@ def _check(vectors: torch.Tensor) -> torch.Tensor:
     return vectors.detach()
 
 
-def _mean_cosine(total: torch.Tensor, count: int) -> float:
+def _mean_cosine(total: torch.Tensor, count: int, zeros: int) -> float:
+    """The mean cosine from the sum of `count` unit vectors, of which `zeros` are zero: those have no self-product."""
     if count < 2:
         raise InputError("Anisotropy needs at least two vectors.")
-    value = (float(total.double() @ total.double()) - count) / (count * (count - 1))
+    value = (float(total.double() @ total.double()) - (count - zeros)) / (count * (count - 1))
     if not math.isfinite(value):
         raise NotFiniteError("The representations hold NaN or infinite values; the checkpoint cannot be measured.")
     return min(1.0, value)
 
 
-def _unit(vectors: torch.Tensor) -> torch.Tensor:
-    norms = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    # A zero vector has no direction: it counts as orthogonal to all others, as in scikit-learn.
-    return vectors / norms.clamp_min(TINY)
+def _inverse_norms(vectors: torch.Tensor) -> torch.Tensor:
+    """1 / ||v|| of shape (n, 1), 0 for a zero vector; in float64, where no float32 squared over- or underflows."""
+    inverse = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=torch.float64).reciprocal()
+    return inverse.masked_fill(inverse.isinf(), 0.0)
+
+
+def _sum_of_units(vectors: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """The sum of the unit vectors in float64, and how many vectors are zero."""
+    inverse = _inverse_norms(vectors)
+    units = vectors * inverse.to(vectors.dtype)
+    return units.sum(dim=0, dtype=torch.float64), int((inverse == 0).sum())
 
 
 class RunningAnisotropy:
@@ -46,20 +54,22 @@ class RunningAnisotropy:
 
     def __init__(self) -> None:
         self.count = 0
+        self._zeros = 0
         self._total: torch.Tensor | None = None
 
     def update(self, vectors: torch.Tensor) -> None:
         """Add a block of shape (n, hidden_size)."""
         vectors = _check(vectors).float()
-        total = _unit(vectors).sum(dim=0, dtype=torch.float64)
+        total, zeros = _sum_of_units(vectors)
         self._total = total if self._total is None else self._total + total
+        self._zeros += zeros
         self.count += len(vectors)
 
     def value(self) -> float:
         """Mean cosine over all ordered pairs, in [-1 / (n - 1), 1]. Raises InputError below two vectors."""
         if self._total is None:
             raise InputError("Anisotropy needs at least two vectors.")
-        return _mean_cosine(self._total, self.count)
+        return _mean_cosine(self._total, self.count, self._zeros)
 
 
 class RunningCentredAnisotropy:
@@ -94,7 +104,7 @@ class RunningCentredAnisotropy:
                 return
         mean = self._sum / self.count
         if self.count >= 2 * self._centre_count:
-            self._centres.append(mean)
+            self._centres.append(mean.float().double())  # exactly the point that `_expand` subtracts in float32
             self._centre_count = self.count
         for block in self._held or [vectors]:
             self._expand(block)
@@ -106,9 +116,9 @@ class RunningCentredAnisotropy:
         self._sampled.append((vectors[first :: self._stride].clone(), len(self._centres) - 1))
         self._expanded += len(vectors)
         shifted = vectors - centre.float()
-        inverse = 1.0 / torch.linalg.vector_norm(shifted, dim=1).clamp_min(TINY)
-        unit = shifted * inverse[:, None]
-        jacobian = -((unit * inverse[:, None]).T @ unit).double()
+        inverse = _inverse_norms(shifted).float()
+        unit = shifted * inverse
+        jacobian = -((unit * inverse).T @ unit).double()
         jacobian.diagonal().add_(inverse.sum(dtype=torch.float64))
         linear = unit.sum(dim=0, dtype=torch.float64) + jacobian @ centre
         self._jacobian = jacobian if self._jacobian is None else self._jacobian + jacobian
@@ -119,27 +129,29 @@ class RunningCentredAnisotropy:
         if self._sum is None:
             raise InputError("Anisotropy needs at least two vectors.")
         mean = self._sum / self.count
-        exact = torch.zeros_like(mean)
+        exact, zeros = torch.zeros_like(mean), 0
         for block in self._held:  # a short text: nothing was expanded, every vector is here
-            exact += _unit(block.double() - mean).sum(dim=0)
+            total, none = _sum_of_units(block.double() - mean)
+            exact, zeros = exact + total, zeros + none
         if self._jacobian is None or self._linear is None:
-            return _mean_cosine(exact, self.count)
+            return _mean_cosine(exact, self.count, zeros)
         rest = torch.zeros_like(mean)
         for block, index in self._sampled:
-            rest += _unit(block.double() - mean).sum(dim=0)
-            rest -= _linearised(block.double(), self._centres[index], mean)
-        sampled = sum(len(block) for block, _ in self._sampled)
-        total = self._linear - self._jacobian @ mean + rest * (self._expanded / sampled)
-        return _mean_cosine(total, self.count)
+            total, none = _sum_of_units(block.double() - mean)
+            rest += total - _linearised(block.double(), self._centres[index], mean)
+            zeros += none
+        share = self._expanded / sum(len(block) for block, _ in self._sampled)
+        total = self._linear - self._jacobian @ mean + rest * share
+        return _mean_cosine(total, self.count, round(zeros * share))
 
 
 def _linearised(vectors: torch.Tensor, centre: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """Sum over the vectors of v + J (c - m)."""
     shifted = vectors - centre
-    norms = torch.linalg.vector_norm(shifted, dim=1, keepdim=True).clamp_min(TINY)
-    unit = shifted / norms
+    inverse = _inverse_norms(shifted)
+    unit = shifted * inverse
     step = (centre - mean)[None, :]
-    return (unit + (step - unit * (unit @ (centre - mean))[:, None]) / norms).sum(dim=0)
+    return (unit + (step - unit * (unit @ (centre - mean))[:, None]) * inverse).sum(dim=0)
 
 
 def anisotropy(vectors: torch.Tensor, centred: bool = False) -> float:
@@ -151,4 +163,5 @@ def anisotropy(vectors: torch.Tensor, centred: bool = False) -> float:
     rows = _check(torch.as_tensor(vectors)).double()
     if centred:
         rows = rows - rows.mean(dim=0)
-    return _mean_cosine(_unit(rows).sum(dim=0), len(rows))
+    total, zeros = _sum_of_units(rows)
+    return _mean_cosine(total, len(rows), zeros)

@@ -29,8 +29,7 @@ def chart(
     """
     key = slug(title)
     file = slug(f"{title} {name}")
-    if title:
-        st.subheader(title, anchor=False)
+    st.subheader(title, anchor=False)
     st.caption(guide)
     st.plotly_chart(
         figure,
@@ -38,7 +37,8 @@ def chart(
         key=key,
         alt=f"{title} of {name}. {guide}",
         config=config(file),
-        **({"on_select": on_select, "selection_mode": "points"} if on_select else {}),
+        on_select=on_select or "ignore",
+        selection_mode="points",
     )
     with st.container(key=f"under-{key}", horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(provenance, width="stretch")

@@ -1,6 +1,7 @@
 """The selection's widgets, kept in step with the address (see `selection` for why by hand)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -38,7 +39,7 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
     elif selection != state["_selection"]:
         state["_address"], state["_notes"] = encode(selection, data.comparable(selection.family)), []
         st.query_params.from_dict(state["_address"])
-    state["_selection"] = selection
+    state["_selection"], state["_comparable"] = selection, tuple(data.comparable(selection.family))
     if state["_notes"]:
         st.warning("\n\n".join(state["_notes"]), icon=":material/link_off:")
     _sidebar(page, selection, models)
@@ -49,7 +50,7 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
     """What the widgets hold now; the last selection answers for widgets that were not drawn."""
     state, last = st.session_state, st.session_state["_selection"]
 
-    def held(key: str):
+    def held(key: str) -> Any:
         value = state.get(key)
         return getattr(last, key) if value is None else value
 
@@ -57,6 +58,8 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
     names = models[family]
     model = held("model") if held("model") in names else None
     several = tuple(held("models")) if family == last.family else None
+    if several == last.models and several == state["_comparable"]:
+        several = None  # all were compared, so one that was measured meanwhile joins them
     if several == ():
         several = (model or names[0],)
     step = held("step")
@@ -73,7 +76,10 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
     state, held = st.session_state, data.measured_models()
     held = held[held["measured"] > 0]
     titles = {name: family.title for name, family in registry.families().items()}
-    counts = {(row.family, row.model): labels.model(row.model, row.parameters) for row in held.itertuples(index=False)}
+    counts = {
+        (family, model): labels.model(model, parameters)
+        for family, model, parameters in zip(held["family"], held["model"], held["parameters"], strict=True)
+    }
     full = set(held["family"])
     with st.sidebar:
         state["family"] = selection.family
@@ -81,7 +87,7 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
             "Family",
             list(models),
             key="family",
-            format_func=lambda name: titles.get(name, name) + ("" if name in full else " (nothing measured)"),
+            format_func=lambda name: (titles.get(name) or name) + ("" if name in full else " (nothing measured)"),
         )
         state["model"] = selection.model
         st.selectbox(

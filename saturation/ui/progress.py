@@ -1,12 +1,14 @@
 """Running jobs: a quiet line in the sidebar of every page, the full list on the Measure page."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
 
 from saturation.errors import SaturationError
 from saturation.jobs import board
+from saturation.settings import Settings
 from saturation.ui import data
 
 EVERY = 1.5  # seconds between looks at a running job
@@ -87,7 +89,7 @@ def _job(job: board.Job) -> None:
             st.error(job.error, icon=":material/error:")
 
 
-def _quietly(action, job_id: str) -> None:
+def _quietly(action: Callable[[Settings, str], None], job_id: str) -> None:
     """Act on a job; one that ended or went away meanwhile is no error to the user."""
     try:
         action(data.settings(), job_id)

@@ -8,9 +8,11 @@ another page's widgets set. The address is therefore read and written here, whol
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
 from saturation.figures import labels
-from saturation.figures.steps import nearest
+from saturation.figures.singular import ColourScale
+from saturation.figures.steps import StepScale, nearest
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "view": ("plain", "centred"),
@@ -29,9 +31,9 @@ class Selection:
     models: tuple[str, ...]
     step: int | None
     view: str = "plain"
-    scale: str = "linear"
+    scale: StepScale = "linear"
     ranks: str = "100"
-    colour: str = "linear"
+    colour: ColourScale = "linear"
 
     @property
     def centred(self) -> bool:
@@ -54,9 +56,9 @@ class Asked:
 
 def decode(address: Mapping[str, str]) -> Asked:
     """The request that query parameters make; unknown parameters are left alone."""
-    fields = {key: address[key] for key in Asked.__dataclass_fields__ if address.get(key)}
+    fields: dict[str, Any] = {key: address[key] for key in Asked.__dataclass_fields__ if address.get(key)}
     if "models" in fields:
-        return Asked(**fields | {"models": tuple(name for name in fields["models"].split(",") if name)})
+        fields["models"] = tuple(name for name in fields["models"].split(",") if name)
     return Asked(**fields)
 
 
@@ -95,7 +97,8 @@ def resolve(
     for key, options in CHOICES.items():
         value = getattr(asked, key)
         if value is not None:
-            chosen = replace(chosen, **{key: _one(key, value, list(options), options[0], notes)})
+            change: dict[str, Any] = {key: _one(key, value, list(options), options[0], notes)}
+            chosen = replace(chosen, **change)
     return chosen, notes
 
 

@@ -1,6 +1,6 @@
 """The verdict of the overview page: what the measurements of one model say, side by side, without a cause."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ from saturation.figures import labels
 FEWEST = 6  # checkpoints below which no verdict is given
 TAIL = 3  # the last checkpoints that must all lie above the best for "turned"
 LEAST_RISE = 0.002  # a rise of less than 0.2 % is called level, however small the noise
+RECENT = 0.9  # share of training after which the best loss counts as recent
+EARLY = 0.02  # share of training whose transients are no minimum: a random head has the flattest spectrum of all
 
 State = Literal["turned", "falling", "level", "unknown"]
 HEADLINES: dict[str, str] = {
@@ -26,12 +28,9 @@ class Verdict:
     """State and headline of a run, with the sentences that give its numbers."""
 
     state: State
+    headline: str
     sentences: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def headline(self) -> str:
-        return HEADLINES[self.state]
+    notes: tuple[str, ...] = ()
 
 
 def verdict(trajectory: pd.DataFrame) -> Verdict:
@@ -45,7 +44,11 @@ def verdict(trajectory: pd.DataFrame) -> Verdict:
     sentences = [text for text in (_loss(losses), _anisotropy(sure), _entropy(sure)) if text]
     doubtful = int(trajectory["doubtful"].notna().sum())
     notes = (f"{doubtful} doubtful checkpoint{'s are' if doubtful > 1 else ' is'} left out.",) if doubtful else ()
-    return Verdict(_state(losses), tuple(sentences), notes)
+    state = _state(losses)
+    headline = HEADLINES[state]
+    if state == "falling" and losses["nats_per_token"].argmin() < len(losses) - 1:
+        headline = "Not so far: the best loss is recent."
+    return Verdict(state, headline, tuple(sentences), notes)
 
 
 def noise(losses: np.ndarray) -> float:
@@ -61,17 +64,16 @@ def _state(losses: pd.DataFrame) -> State:
     values = losses["nats_per_token"].to_numpy(dtype=float)
     steps = losses["step"].to_numpy(dtype=float)
     best = int(values.argmin())
-    late = values[max(best, len(values) // 2) :]
-    threshold = values[best] + 3 * noise(late)
+    threshold = values[best] + 3 * noise(values[-max(8, len(values) // 2) :])
     if best < len(values) - TAIL and values[-TAIL:].min() > threshold and values[-1] >= values[best] * (1 + LEAST_RISE):
         return "turned"
-    return "falling" if steps[best] >= 0.95 * steps[-1] else "level"
+    return "falling" if steps[best] >= RECENT * steps[-1] else "level"
 
 
 def _loss(losses: pd.DataFrame) -> str | None:
     if losses.empty:
         return None
-    best, last = losses.loc[losses["nats_per_token"].idxmin()], losses.iloc[-1]
+    best, last = losses.iloc[int(losses["nats_per_token"].argmin())], losses.iloc[-1]
     low, now = float(best["nats_per_token"]), float(last["nats_per_token"])
     if best["step"] == last["step"]:
         text = f"The last checkpoint, step {labels.step(last['step'])}, has the best loss: **{now:.3f} nats/token**"
@@ -92,30 +94,36 @@ def _anisotropy(sure: pd.DataFrame) -> str | None:
     rows = sure[sure["anisotropy"].notna()]
     if rows.empty:
         return None
-    last, low = rows.iloc[-1], rows.loc[rows["anisotropy"].idxmin()]
+    last, low = rows.iloc[-1], _least(rows, "anisotropy")
     text = f"Last-layer anisotropy is **{last['anisotropy']:.2f}** now"
     if pd.notna(last["centred_anisotropy"]):
         text += f" ({last['centred_anisotropy']:.2f} mean-centred)"
     measured = rows[rows["nats_per_token"].notna()]
     if not measured.empty:
-        best = measured.loc[measured["nats_per_token"].idxmin()]
+        best = measured.iloc[int(measured["nats_per_token"].argmin())]
         if best["step"] != last["step"]:
             text += f"; it was {best['anisotropy']:.2f} at the best loss"
-    return text + f" and {low['anisotropy']:.2f} at its lowest, step {labels.step(low['step'])}."
+    return text + f" and {low['anisotropy']:.2f} at its lowest after the first steps, {labels.step(low['step'])}."
 
 
 def _entropy(sure: pd.DataFrame) -> str | None:
     rows = sure[sure["singular_entropy"].notna()]
     if rows.empty:
         return None
-    last, low = rows.iloc[-1], rows.loc[rows["singular_entropy"].idxmin()]
+    last, low = rows.iloc[-1], _least(rows, "singular_entropy")
     now = labels.number(float(last["singular_entropy"]))
     if low["step"] == last["step"]:
         return f"The head's singular entropy is at its minimum now: **{now} nats**."
     return (
-        f"The head's singular entropy was least at step {labels.step(low['step'])}, "
-        f"{labels.number(float(low['singular_entropy']))} nats; it is **{now}** now."
+        f"The head's singular entropy is **{now} nats** now; its minimum after the first steps was "
+        f"{labels.number(float(low['singular_entropy']))}, at step {labels.step(low['step'])}."
     )
+
+
+def _least(rows: pd.DataFrame, column: str) -> pd.Series:
+    """The row of the minimum past the first 2 % of training."""
+    late = rows[rows["step"] >= EARLY * rows["step"].iloc[-1]]
+    return late.iloc[int(late[column].argmin())]
 
 
 def _percent(share: float) -> str:

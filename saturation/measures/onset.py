@@ -1,0 +1,115 @@
+"""Performance saturation: does a metric get worse along training and not come back? (arXiv 2404.07647, section 3)
+
+The question is put as a test. Null hypothesis: the run only improves, and what is seen on top is noise between
+checkpoints. Statistic: by how much the mean of the last k values lies above the lowest mean of any k neighbouring
+ones. A lowest mean is always picked by luck too, so its distribution under the null is simulated: the best
+non-increasing curve through the values (isotonic regression) plus noise of the size seen between neighbours.
+A run is saturated when the rise is unlikely under the null and at least `least_rise` in size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
+
+from saturation.errors import InputError
+
+FEWEST = 6  # checkpoints below which no verdict is given
+LEAST_RISE = 0.005
+SIGNIFICANCE = 0.01
+SIMULATIONS = 999
+TINY = 1e-12
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Onset:
+    """Whether a run saturates, since when and by how much.
+
+    degradation: last value against the best, relative, positive when worse. rise: the same for means of a few
+    neighbouring checkpoints, on which the verdict rests. p_value: chance of such a rise in a run that only improves.
+    onset_step: first step from which the values stay above the best by more than the noise; None if not saturated.
+    """
+
+    saturated: bool
+    best_step: int
+    onset_step: int | None
+    best_value: float
+    final_value: float
+    degradation: float
+    rise: float
+    p_value: float
+    noise: float
+    checkpoints: int
+
+
+def noise(values: Values) -> Values:
+    """Standard deviation between neighbours along the last axis, from second differences: a slope leaves no trace."""
+    late = values[..., values.shape[-1] // 2 :]
+    return np.sqrt(np.square(np.diff(late, 2)).mean(axis=-1) / 6)
+
+
+def _means(values: Values, width: int) -> Values:
+    """Means of every `width` neighbours along the last axis."""
+    sums = np.cumsum(values, axis=-1)
+    sums[..., width:] = sums[..., width:] - sums[..., :-width]
+    return sums[..., width - 1 :] / width
+
+
+def _rise(values: Values, width: int) -> Values:
+    means = _means(values, width)
+    return means[..., -1] - means.min(axis=-1)
+
+
+def onset(
+    steps: ArrayLike,
+    values: ArrayLike,
+    higher_is_better: bool = False,
+    least_rise: float = LEAST_RISE,
+    significance: float = SIGNIFICANCE,
+) -> Onset:
+    """Judge one metric along training.
+
+    steps: (n,) training steps, ascending. values: (n,) positive values of a loss or perplexity (or, with
+    higher_is_better, an accuracy). least_rise: relative worsening below which a run is not called saturated.
+    Raises InputError below `FEWEST` checkpoints or for values that are not positive and finite.
+    """
+    at, raw = np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=np.float64)
+    if at.shape != raw.shape or at.ndim != 1 or len(at) < FEWEST:
+        raise InputError(f"A verdict needs at least {FEWEST} checkpoints; {at.size} are measured.")
+    if not np.isfinite(raw).all() or (raw <= 0).any():
+        raise InputError("A verdict needs positive, finite values at every checkpoint.")
+    # On a log scale differences are relative, and an accuracy is a loss with its sign turned.
+    logs = -np.log(raw) if higher_is_better else np.log(raw)
+    spread = float(noise(logs))
+    width = max(2, min(5, len(logs) // 8))
+    improving = isotonic_regression(logs, increasing=False).x
+    draws = np.random.default_rng(0).normal(0.0, spread, (SIMULATIONS, len(logs))) + improving
+    rise = float(_rise(logs, width))
+    # In units of each curve's own noise, so that a small sample's error in it counts on both sides.
+    scores = _rise(draws, width) / (noise(draws) + TINY)
+    p_value = (1 + int((scores >= rise / (spread + TINY)).sum())) / (SIMULATIONS + 1)
+    saturated = p_value <= significance and rise >= np.log1p(least_rise)
+    best = int(logs.argmin())
+    worse = float(np.exp(logs[-1] - logs[best]) - 1)
+    return Onset(
+        saturated=bool(saturated),
+        best_step=int(at[best]),
+        onset_step=_onset_step(at, logs, spread, least_rise, width) if saturated else None,
+        best_value=float(raw[best]),
+        final_value=float(raw[-1]),
+        degradation=worse,
+        rise=float(np.expm1(rise)),
+        p_value=float(p_value),
+        noise=spread,
+        checkpoints=len(at),
+    )
+
+
+def _onset_step(at: NDArray[np.int64], logs: Values, spread: float, least_rise: float, width: int) -> int:
+    """First step after the best stretch from which the best rising curve lies above it by more than the noise."""
+    start = int(_means(logs, width).argmin())
+    rising = isotonic_regression(logs[start:], increasing=True).x
+    above = rising > rising[0] + max(2 * spread / np.sqrt(width), np.log1p(least_rise))
+    return int(at[start + int(above.argmax())]) if above.any() else int(at[-1])

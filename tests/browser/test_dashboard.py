@@ -1,0 +1,256 @@
+"""The dashboard as a visitor sees it: figures, links, navigation, exports, measuring."""
+
+import json
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from conftest import MEASURED_LATER, serving, settled
+
+from saturation.figures import DARK, LIGHT
+
+FIGURES = {"": 1, "Anisotropy": 3, "Singular_values": 3}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+VIEW = "?family=pythia&model=14m&step=4000"
+
+
+def address(page) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def chart(page, title: str):
+    return page.locator(f".st-key-{title}").first
+
+
+def flags(page) -> set[str]:
+    """The words on the step cursors of the figures."""
+    return set(page.locator(".annotation-text", has_text=re.compile(r"^step [\d,]+$")).all_inner_texts())
+
+
+def figure(page, title: str) -> dict:
+    """The plotly figure behind a chart as the browser holds it."""
+    script = (
+        "key => { const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);"
+        " return JSON.stringify({types: plot._fullData.map(trace => trace.type),"
+        " names: plot._fullData.map(trace => trace.name), paper: plot._fullLayout.paper_bgcolor,"
+        " columns: plot.calcdata.filter(c => c[0].z).map(c => c[0].z[0].length)}) }"
+    )
+    return json.loads(page.evaluate(script, title))
+
+
+@pytest.mark.parametrize("path", FIGURES)
+def test_each_page_draws_its_figures(browse, server, path):
+    page = browse(f"{server}/{path}{VIEW}")
+    charts = page.get_by_test_id("stPlotlyChart")
+    assert charts.count() == FIGURES[path]
+    for index in range(FIGURES[path]):
+        one = charts.nth(index)
+        assert one.locator(".main-svg .trace, .main-svg .hm image").count() >= 1
+        assert "pythia" in one.get_attribute("aria-label")
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.get_by_test_id("stAlert").count() == 0
+    assert page.get_by_text("15 checkpoints, steps 0–10,000").count() >= 1
+
+
+def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
+    first = browse(f"{server}/Singular_values{VIEW}")
+    first.get_by_role("slider").first.press("ArrowRight")
+    first.get_by_role("radio", name="As the softmax sees it").click()
+    first.wait_for_url("**view=centred*")
+    first.get_by_role("button", name="31m").click()
+    first.wait_for_url("**models=14m*")
+    settled(first)
+    link, seen = first.url, flags(first)
+    assert address(first) == {"family": "pythia", "model": "14m", "models": "14m", "step": "5000", "view": "centred"}
+
+    second = browse(link)
+    assert flags(second) == seen == {"step 5,000"}
+    assert second.url == link
+    assert second.get_by_role("radio", name="As the softmax sees it").is_checked()
+    assert figure(second, "singular-entropy")["names"] == ["14m · 14.1M"]
+    second.reload()
+    settled(second)
+    assert flags(second) == {"step 5,000"}
+
+
+def test_the_first_deep_link_on_a_fresh_server_opens_its_page(browse, copied_cache, tmp_path):
+    with serving(copied_cache, tmp_path / "fresh.log") as server:
+        page = browse(f"{server}/Anisotropy?family=pythia&model=31m&step=3000&view=centred")
+        assert page.locator("h1").inner_text() == "Where do representations collapse?"
+        assert flags(page) == {"step 3,000"}
+        assert page.get_by_role("radio", name="Mean-centred").is_checked()
+        page.get_by_test_id("stSidebar").get_by_role("link", name="Overview").click()
+        page.get_by_text("Is it saturating?").wait_for()
+        settled(page)
+        assert address(page) == {"family": "pythia", "model": "31m", "step": "3000", "view": "centred"}
+
+
+def test_navigation_and_back_keep_the_selection(browse, server):
+    page = browse(f"{server}/?family=pythia&model=31m&models=31m&step=2000&scale=log")
+    wanted = address(page)
+    menu = page.get_by_test_id("stSidebar")
+    for name in ("Anisotropy", "Singular values", "Measure", "Overview"):
+        menu.get_by_role("link", name=name).click()
+        page.get_by_text(f"{name} · pythia/31m").wait_for()
+        settled(page)
+        assert address(page) == wanted
+    page.get_by_role("slider").press("ArrowRight")
+    page.wait_for_url("**step=3000*")
+    settled(page)
+    page.go_back()
+    page.wait_for_url("**step=2000*")
+    page.locator(".annotation-text", has_text=re.compile(r"^step 2,000$")).wait_for()
+
+
+def test_back_leaves_the_dashboard_where_it_was_entered(browse, server):
+    page = browse(f"{server}/{VIEW}")
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Anisotropy").click()
+    page.get_by_text("Anisotropy · pythia/14m").wait_for()
+    settled(page)
+    page.go_back()
+    page.get_by_text("Overview · pythia/14m").wait_for()
+    assert urlsplit(page.url).path == "/"
+
+
+def test_a_click_on_a_curve_moves_the_cursor(browse, server):
+    page = browse(f"{server}/{VIEW}")
+    plot = chart(page, "one-training-run")
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".nsewdrag").first.bounding_box()
+    for shift in (0.78, 0.8):
+        page.mouse.move(box["x"] + shift * box["width"], box["y"] + box["height"] / 2)
+        page.wait_for_timeout(250)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_url("**step=8000*")
+    page.locator(".annotation-text", has_text=re.compile(r"^step 8,000$")).wait_for()
+
+
+def test_what_a_link_gets_wrong_is_said_and_the_nearest_is_shown(browse, server):
+    page = browse(f"{server}/Anisotropy?family=pythia&model=15m&models=14m,9b&step=3333&view=odd")
+    said = page.get_by_test_id("stAlert").inner_text()
+    for part in ("“15m”", "“9b”", "Step 3,333", "3,000", "“odd”"):
+        assert part in said
+    assert flags(page) == {"step 3,000"}
+    page.get_by_role("slider").press("ArrowRight")
+    page.wait_for_url("**step=4000*")
+    settled(page)
+    assert page.get_by_test_id("stAlert").count() == 0
+
+
+def test_the_film_plays_in_the_browser(browse, server):
+    page = browse(f"{server}/Singular_values?family=pythia&model=14m&step=0")
+    film = chart(page, "spectrum-as-a-film")
+    film.scroll_into_view_if_needed()
+    label = film.locator(".slider-label")
+    assert label.inner_text() == "step 0"
+    film.locator(".updatemenu-button").first.click()
+    page.wait_for_function(
+        "document.querySelector('.st-key-spectrum-as-a-film .slider-label').textContent === 'step 10,000'"
+    )
+    assert address(page)["step"] == "0"
+
+
+def test_csv_and_html_hold_the_figure(browse, server):
+    page = browse(f"{server}/Singular_values{VIEW}")
+    under = page.locator(".st-key-under-singular-values-by-rank-and-step")
+    with page.expect_download() as waiting:
+        under.get_by_role("button", name="CSV").click()
+    assert waiting.value.suggested_filename == "singular-values-by-rank-and-step-pythia-14m-as-stored.csv"
+    lines = waiting.value.path().read_text().splitlines()
+    assert lines[0] == "step,rank,ratio"
+    assert len(lines) == 1 + 15 * 100
+    assert lines[1] == "0,1,1.0"
+    with page.expect_download() as waiting:
+        under.get_by_role("button", name="HTML").click()
+    html = waiting.value.path().read_text()
+    assert waiting.value.suggested_filename.endswith(".html")
+    assert "pythia/14m · 15 checkpoints, steps 0–10,000" in html
+    assert "plotly.js v" in html
+
+    alone = page.context.new_page()
+    alone.set_content(html)
+    alone.locator(".main-svg .hm image").wait_for()
+
+
+@pytest.mark.parametrize(("kind", "start"), [("SVG", b"<svg"), ("PNG", b"\x89PNG")])
+def test_the_camera_saves_the_figure(browse, server, kind, start):
+    page = browse(f"{server}/Anisotropy{VIEW}")
+    if kind == "PNG":
+        page.get_by_role("radio", name="PNG").click()
+        settled(page)
+    plot = chart(page, "last-layer-along-training")
+    plot.scroll_into_view_if_needed()
+    plot.hover()
+    with page.expect_download() as waiting:
+        plot.locator('[data-title^="Download"]').click()
+    assert waiting.value.suggested_filename == f"last-layer-along-training-pythia-plain.{kind.lower()}"
+    content = waiting.value.path().read_bytes()
+    assert content.startswith(start)
+    if kind == "SVG":
+        assert b"14m \xc2\xb7 14.1M" in content
+        assert LIGHT.text.encode() in content or b"rgb(34, 26, 51)" in content
+    else:
+        width = int.from_bytes(content[16:20], "big")
+        assert width >= 4 * 300
+
+
+@pytest.mark.parametrize(("scheme", "look"), [("light", LIGHT), ("dark", DARK)], ids=["light", "dark"])
+def test_figures_follow_the_browsers_theme(browse, server, scheme, look):
+    page = browse(f"{server}/Anisotropy{VIEW}", color_scheme=scheme)
+    assert figure(page, "by-depth")["paper"] == look.background
+    background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    red, green, blue = (int(look.background[index : index + 2], 16) for index in (1, 3, 5))
+    assert background == f"rgb({red}, {green}, {blue})"
+
+
+@pytest.mark.parametrize("path", [*FIGURES, "Measure"])
+def test_a_phone_shows_every_page_without_sideways_scrolling(browse, server, path):
+    page = browse(f"{server}/{path}{VIEW}", **PHONE)
+    widths = page.evaluate(
+        "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth,"
+        " ...[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.getBoundingClientRect().right)]"
+    )
+    assert max(widths) <= 390
+
+
+def test_a_model_without_measurements_leads_to_measuring_it(browse, server):
+    page = browse(f"{server}/Anisotropy?family=gpt2&model=small")
+    page.get_by_text("Nothing is measured for gpt2/small yet.").wait_for()
+    page.get_by_role("link", name="Measure gpt2/small").click()
+    page.get_by_text("Compute what is missing").wait_for()
+    settled(page)
+    assert address(page)["model"] == "small"
+
+
+def test_a_folder_that_does_not_exist_is_an_error_that_says_what_to_do(browse, server):
+    page = browse(f"{server}/Measure?family=lab&model=w8")
+    page.get_by_label("Folder").fill("/no/such/folder")
+    page.get_by_role("button", name="Measure the folder").click()
+    page.get_by_test_id("stAlert").filter(has_text="/no/such/folder").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Dismiss").first.click()
+    page.get_by_text("No job yet").wait_for()
+
+
+def test_measuring_a_missing_step_brings_it_to_the_map_without_a_restart(browse, server):
+    page = browse(f"{server}/Singular_values?family=lab&model=w8")
+    empty = page.get_by_text("Nothing is measured for lab/w8 yet.").count() == 1
+    before = 0 if empty else figure(page, "singular-values-by-rank-and-step")["columns"][0]
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Measure").click()
+    page.get_by_text("Measure · lab/w8").wait_for()
+    settled(page)
+    page.get_by_role("button", name="loss", exact=True).click()
+    page.get_by_role("button", name="anisotropy", exact=True).click()
+    page.get_by_text(re.compile("Steps .*: spectrum")).wait_for()
+    button = page.get_by_role("button", name=re.compile(r"Measure \d+ checkpoint"))
+    count = int(re.search(r"\d+", button.inner_text()).group())
+    button.click()
+    page.get_by_text("done", exact=True).wait_for(timeout=90_000)
+    page.get_by_text("Every checkpoint has these measures.").wait_for()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Singular values").click()
+    page.get_by_text("Singular values · lab/w8").wait_for()
+    settled(page)
+    assert figure(page, "singular-values-by-rank-and-step")["columns"] == [before + count]
+    page.goto(f"{server}/Singular_values?family=lab&model=w8&step={MEASURED_LATER}")
+    settled(page)
+    assert flags(page) == {f"step {MEASURED_LATER}"}

@@ -1,0 +1,86 @@
+"""A small store with known numbers for the tests of pages: pythia/14m turns, pythia/31m falls, step by step."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from saturation.jobs.request import VERSIONS
+from saturation.store import CheckpointRow, Measurement, Store, TextRow
+
+STEPS = (0, 1, 2, 4, 8, *range(1000, 11_000, 1000))
+MODELS = {"14m": (14_067_712, 6, 128), "31m": (30_494_720, 6, 160)}
+TEXT = TextRow(text_id="text-of-the-tests", name="test text", source="hand-made", utf8_bytes=1000, words=200)
+
+
+def loss(model: str, step: int) -> float:
+    """Falls from 10; 14m turns at step 5000 and ends 0.25 above its 4.5, 31m falls to the end."""
+    if model == "31m":
+        return 9.0 - 5.0 * step / 10_000
+    return 9.5 - 5.0 * step / 5000 if step <= 5000 else 4.5 + 0.05 * (step - 5000) / 1000
+
+
+def spectrum(size: int, step: int) -> np.ndarray:
+    """Evenly falling values; past step 5000 the first grows tenfold."""
+    values = np.linspace(2.0, 1.0, size)
+    values[0] *= 10 if step > 5000 else 1
+    return values
+
+
+def measurements(model: str, step: int) -> list[Measurement]:
+    parameters, layers, size = MODELS[model]
+    checkpoint = CheckpointRow(
+        family="pythia",
+        model=model,
+        step=step,
+        source=f"EleutherAI/pythia-{model}",
+        revision=f"step{step}",
+        content_id=f"{model}-{step}",
+        hidden_size=size,
+        layers=layers,
+        vocab_size=50_304,
+        parameters=parameters,
+    )
+    values = spectrum(size, step)
+    share = values / values.sum()
+    entropy = float(np.log(size) + np.sum(share * np.log(share)))
+    cosine = 0.9 if step > 5000 else 0.2
+    common = {
+        "checkpoint": checkpoint,
+        "dtype": "float32",
+        "device": "cpu",
+        "measured_at": datetime(2026, 1, 2, tzinfo=UTC),
+        "seconds": 1.0,
+        "bytes_read": 10,
+        "software": "test",
+    }
+    on_text = common | {"text": TEXT, "tokens": 5000}
+    layer_values = [cosine * layer / layers for layer in range(layers + 1)]
+    return [
+        Measurement(
+            measure="spectrum",
+            version=VERSIONS["spectrum"],
+            scalars={
+                "singular_entropy": entropy,
+                "centred_singular_entropy": entropy / 2,
+                "effective_rank": size * float(np.exp(-entropy)),
+            },
+            series={"singular_values": values.tolist(), "centred_singular_values": np.ones(size).tolist()},
+            **common,
+        ),
+        Measurement(
+            measure="anisotropy",
+            version=VERSIONS["anisotropy"],
+            scalars={"anisotropy": cosine, "centred_anisotropy": cosine / 4},
+            series={"layers": layer_values, "centred_layers": [value / 4 for value in layer_values]},
+            **on_text,
+        ),
+        Measurement(measure="loss", version=VERSIONS["loss"], scalars={"nats_per_token": loss(model, step)}, **on_text),
+    ]
+
+
+def fill(path: Path) -> Store:
+    """Write the measurements to the store of a cache folder."""
+    store = Store(path)
+    store.add(row for model in MODELS for step in STEPS for row in measurements(model, step))
+    return store

@@ -1,0 +1,61 @@
+"""Frames of the shape that the store's queries return, small enough to check by hand."""
+
+import numpy as np
+import pandas as pd
+
+STEPS = (0, 1, 2, 4, 1000)
+LOSSES = (7.0, 6.0, 4.0, 3.0, 3.3)
+
+
+def trajectory(model: str = "w8", parameters: float = 1e4, steps=STEPS, **columns) -> pd.DataFrame:
+    """Rows of one model; measures that are not given are NaN but for the loss, anisotropy and entropy."""
+    count = len(steps)
+    values = {
+        "nats_per_token": list(LOSSES[:count]),
+        "anisotropy": list(np.linspace(0.1, 0.9, count)),
+        "centred_anisotropy": list(np.linspace(0.05, 0.25, count)),
+        "singular_entropy": list(np.geomspace(0.02, 2.0, count)),
+        "centred_singular_entropy": [0.01] * count,
+        "effective_rank": [7.5] * count,
+        "floor": [np.nan] * count,
+        "doubtful": [None] * count,
+    } | columns
+    frame = pd.DataFrame({"step": list(steps), **values})
+    frame["doubtful"] = frame["doubtful"].astype(object)
+    return frame.assign(
+        family="lab", model=model, parameters=parameters, hidden_size=8, layers=2, text_id="t", text_name="text"
+    )
+
+
+def spectra(steps=STEPS, size: int = 4) -> pd.DataFrame:
+    """At the n-th step, values size, size - 1 ... 1 with the largest multiplied by n + 1."""
+    plain = [np.arange(size, 0, -1, dtype=np.float64) for _ in steps]
+    for index, values in enumerate(plain):
+        values[0] *= index + 1
+    return pd.DataFrame(
+        {
+            "step": list(steps),
+            "singular_values": plain,
+            "centred_singular_values": [np.ones(size) for _ in steps],
+            "doubtful": pd.Series([None] * len(steps), dtype=object),
+        }
+    )
+
+
+def layers(model: str = "w8", parameters: float = 1e4, steps=STEPS, count: int = 2) -> pd.DataFrame:
+    """Cosine 0.1 x layer + 0.01 x place of the step; centred is half of it."""
+    rows = [
+        {"step": step, "layer": layer, "anisotropy": 0.1 * layer + 0.01 * place}
+        for place, step in enumerate(steps)
+        for layer in range(count + 1)
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.assign(
+        family="lab",
+        model=model,
+        parameters=parameters,
+        layers=count,
+        depth=frame["layer"] / count,
+        centred_anisotropy=frame["anisotropy"] / 2,
+        doubtful=None,
+    )

@@ -1,0 +1,337 @@
+"""The pages without a browser: selection, verdict, provenance, coverage, each page on a known store."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import dashboard_store
+import figure_frames as frames
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from saturation.figures.steps import nearest
+from saturation.settings import ROOT
+from saturation.ui import coverage, provenance
+from saturation.ui.pages import PAGES
+from saturation.ui.selection import Asked, Selection, decode, encode, resolve
+from saturation.ui.verdict import noise, verdict
+
+MODELS = {"lab": ["w8", "w16", "w32"], "pythia": ["14m", "70m"], "gpt2": ["small"]}
+MEASURED = {"lab": ["w8", "w16"], "pythia": ["70m"], "gpt2": []}
+STEPS = {"lab/w8": [0, 1, 2, 500], "lab/w16": [0, 100], "pythia/70m": [0, 143_000]}
+
+
+def resolved(asked: Asked) -> tuple[Selection, list[str]]:
+    return resolve(asked, MODELS, MEASURED.__getitem__, lambda family, model: STEPS.get(f"{family}/{model}", []))
+
+
+class TestHouse:
+    def test_every_page_of_the_menu_exists_and_every_page_is_in_the_menu(self):
+        listed = {page.path for page in PAGES}
+        assert listed == {"app.py"} | {f"pages/{path.name}" for path in (ROOT / "pages").glob("*.py")}
+        assert len({page.name for page in PAGES}) == len(PAGES)
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_pages_stay_thin(self, page):
+        assert len((ROOT / page.path).read_text(encoding="utf-8").splitlines()) <= 120
+
+    def test_the_dashboards_process_never_imports_torch(self):
+        modules = [
+            "saturation.figures",
+            "saturation.store.queries",
+            "saturation.jobs.board",
+            "saturation.jobs.catalogue",
+        ]
+        modules += [f"saturation.ui.{path.stem}" for path in (ROOT / "saturation/ui").glob("[a-z]*.py")]
+        check = (
+            f"import sys, importlib; [importlib.import_module(name) for name in {modules}]; "
+            "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+        )
+        assert result.stdout.strip().splitlines()[-1] == "[]"
+
+    def test_figures_need_neither_streamlit_nor_a_store(self):
+        check = "import sys, saturation.figures; print(sorted({'streamlit', 'duckdb', 'torch'} & set(sys.modules)))"
+        result = subprocess.run(
+            [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+        )
+        assert result.stdout.strip() == "[]"
+
+    def test_only_the_ui_folder_imports_streamlit(self):
+        importing = {
+            path.relative_to(ROOT / "saturation").parts[0]
+            for path in (ROOT / "saturation").rglob("*.py")
+            if "streamlit" in _imports(path)
+        }
+        assert importing <= {"ui"}
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+class TestSelection:
+    def test_nothing_asked_shows_the_last_step_of_the_first_measured_model(self):
+        selection, notes = resolved(Asked())
+        assert selection == Selection(family="lab", model="w8", models=("w8", "w16"), step=500)
+        assert notes == []
+
+    def test_a_family_opens_with_its_first_measured_model(self):
+        assert resolved(Asked(family="pythia"))[0].model == "70m"
+
+    @pytest.mark.parametrize(
+        "selection",
+        [
+            Selection("lab", "w16", ("w8", "w16"), 100),
+            Selection("lab", "w8", ("w16",), 2, view="centred", scale="log", ranks="all", colour="log"),
+            Selection("gpt2", "small", (), None),
+        ],
+    )
+    def test_an_address_brings_back_what_was_selected(self, selection):
+        address = encode(selection, MEASURED[selection.family])
+        assert resolved(decode(address)) == (selection, [])
+
+    def test_defaults_of_the_view_are_left_out_of_the_address_but_never_the_step(self):
+        selection = Selection("lab", "w8", ("w8", "w16"), 500)
+        assert encode(selection, ["w8", "w16"]) == {"family": "lab", "model": "w8", "step": "500"}
+
+    @pytest.mark.parametrize(
+        ("asked", "shown", "said"),
+        [
+            (Asked(family="labs"), {"family": "lab"}, "no family “labs” here; showing lab"),
+            (Asked(family="xyz"), {"family": "lab"}, "no family “xyz”"),
+            (Asked(family="pythia", model="71m"), {"model": "70m"}, "no model of pythia “71m” here; showing 70m"),
+            (Asked(models=("w16", "w99")), {"models": ("w16",)}, "“w99” to compare; showing w16"),
+            (Asked(models=("w32",)), {"models": ("w8", "w16")}, "showing all of them"),
+            (Asked(step="30"), {"step": 2}, "Step 30 of lab/w8 is not measured; showing the nearest, 2."),
+            (Asked(step="-4"), {"step": 0}, "the nearest, 0"),
+            (Asked(step="last"), {"step": 500}, "“last” is no training step"),
+            (Asked(view="sideways"), {"view": "plain"}, "no view “sideways”"),
+            (Asked(family="gpt2", step="3"), {"step": None}, "nothing is measured for gpt2/small"),
+        ],
+    )
+    def test_what_does_not_exist_is_said_and_the_nearest_is_shown(self, asked, shown, said):
+        selection, notes = resolved(asked)
+        assert {key: getattr(selection, key) for key in shown} == shown
+        assert len(notes) == 1
+        assert said in notes[0]
+
+    def test_unknown_parameters_are_left_alone(self):
+        assert decode({"utm": "x", "family": "lab", "models": "w8,,w16"}) == Asked(family="lab", models=("w8", "w16"))
+
+
+class TestVerdict:
+    steps = tuple(range(0, 2000, 100))
+
+    def judged(self, losses, **columns):
+        return verdict(frames.trajectory(steps=self.steps, nats_per_token=list(losses), **columns))
+
+    def test_a_rise_that_stays_is_a_turn(self):
+        found = self.judged(np.r_[np.linspace(6, 3, 10), np.linspace(3.02, 3.3, 10)])
+        assert found.state == "turned"
+        assert "**3.000 nats/token** at step 900" in found.sentences[0]
+        assert "10.0 % above its best" in found.sentences[0]
+
+    def test_falling_to_the_end(self):
+        found = self.judged(np.linspace(6, 3, 20))
+        assert (found.state, found.headline) == ("falling", "Not so far: the loss is still falling.")
+        assert "The last checkpoint, step 1,900, has the best loss" in found.sentences[0]
+
+    def test_a_best_just_before_the_end(self):
+        found = self.judged(np.r_[np.linspace(6, 3, 19), 3.001])
+        assert (found.state, found.headline) == ("falling", "Not so far: the best loss is recent.")
+
+    def test_noise_on_a_plateau_is_no_turn(self):
+        wobble = 0.05 * np.where(np.arange(10) % 2, 1.0, -1.0)
+        assert self.judged(np.r_[np.linspace(6, 3, 10), 3.0 + wobble]).state == "level"
+
+    def test_a_rise_that_came_back_is_no_turn(self):
+        assert self.judged(np.r_[np.linspace(6, 3, 10), np.linspace(3.3, 3.0005, 10)]).state != "turned"
+
+    def test_too_few_checkpoints_give_no_verdict(self):
+        assert verdict(frames.trajectory()).state == "unknown"
+
+    def test_floor_is_stated_as_a_distance(self):
+        found = self.judged(np.linspace(6, 3, 20), floor=[2.0] * 20)
+        assert "exact entropy is 2.000: the best lies 50.0 % above it" in found.sentences[0]
+
+    def test_doubtful_checkpoints_are_left_out_and_counted(self):
+        losses = np.linspace(6, 3, 20)
+        losses[4] = 0.1
+        found = self.judged(losses, doubtful=[None] * 4 + ["wrong weights"] + [None] * 15)
+        assert found.state == "falling"
+        assert found.notes == ("1 doubtful checkpoint is left out.",)
+
+    def test_first_steps_are_no_minimum(self):
+        entropy = [0.001, *np.linspace(1.0, 0.4, 10), *np.linspace(0.5, 0.9, 9)]
+        found = self.judged(np.linspace(6, 3, 20), singular_entropy=entropy)
+        assert "**0.900 nats** now; its minimum after the first steps was 0.400, at step 1,000" in found.sentences[2]
+
+    def test_words_never_claim_a_cause(self):
+        found = self.judged(np.r_[np.linspace(6, 3, 10), np.linspace(3.02, 3.3, 10)])
+        text = " ".join((found.headline, *found.sentences)).lower()
+        assert not any(word in text for word in ("because", "cause", "due to", "leads to", "therefore"))
+
+    def test_noise_ignores_a_slope(self):
+        assert noise(np.linspace(5, 3, 20)) == pytest.approx(0, abs=1e-12)
+        draws = np.random.default_rng(0).normal(0, 0.1, 4000)
+        assert noise(np.linspace(5, 3, 4000) + draws) == pytest.approx(0.1, rel=0.1)
+
+
+class TestProvenance:
+    rows = pd.DataFrame(
+        {
+            "family": "lab",
+            "model": ["w8", "w8", "w16"],
+            "step": [0, 1000, 5],
+            "measure": ["spectrum", "loss", "spectrum"],
+            "version": [1, 2, 1],
+            "text_name": [None, "lab-language", None],
+            "tokens": [np.nan, 50_000, np.nan],
+            "dtype": "float32",
+            "measured_at": pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-02"], utc=True),
+        }
+    )
+
+    def test_line_says_what_the_figure_was_drawn_from(self):
+        assert provenance.line(self.rows, ("spectrum", "loss"), ("w8",)) == (
+            "lab/w8 · 2 checkpoints, steps 0–1,000 · text lab-language, 50,000 tokens · float32 · "
+            "spectrum v1, loss v2 · measured 2026-01-01 to 2026-01-03"
+        )
+
+    def test_a_measure_that_needs_no_text_names_none(self):
+        line = provenance.line(self.rows, ("spectrum",), ("w16",))
+        assert line == "lab/w16 · 1 checkpoint, step 5 · float32 · spectrum v1 · measured 2026-01-02"
+
+    def test_nothing_measured(self):
+        assert provenance.line(self.rows, ("anisotropy",), ("w8",)) == "Nothing measured yet."
+
+
+class TestCoverage:
+    known = pd.DataFrame(
+        {
+            "step": [0, 1, 2, 3],
+            "available": [True, True, False, True],
+            "spectrum": [True, False, False, True],
+            "anisotropy": [True, True, False, False],
+            "loss": [True, True, False, True],
+        }
+    )
+
+    def test_states_in_words(self):
+        table = coverage.states(self.known)
+        assert table["spectrum"].tolist() == [coverage.DONE, coverage.READY, coverage.AWAY, coverage.DONE]
+        assert table["weights"].tolist() == ["here", "here", "not here", "here"]
+
+    @pytest.mark.parametrize(
+        ("measures", "which", "picked", "steps"),
+        [
+            (["spectrum", "anisotropy", "loss"], "All missing", [], [1, 3]),
+            (["loss"], "All missing", [], []),
+            (["spectrum", "anisotropy"], "Picked rows", [3, 2], [3]),
+            ([], "All missing", [], []),
+        ],
+    )
+    def test_what_a_job_would_measure(self, measures, which, picked, steps):
+        assert coverage.to_measure(self.known, measures, which, picked) == steps
+
+    def test_about_twenty_spread_over_the_orders_of_magnitude(self):
+        steps = [0, *(2**power for power in range(10)), *range(1000, 144_000, 1000)]
+        chosen = coverage.spread(steps)
+        assert (chosen[0], chosen[-1]) == (0, 143_000)
+        assert 12 <= len(chosen) <= 20
+        assert all(nearest(chosen, step) in steps for step in steps)
+        assert len([step for step in chosen if step < 1000]) >= 5
+
+    @pytest.mark.parametrize(
+        ("measures", "which", "picked", "said"),
+        [
+            ([], "All missing", [], "at least one measure"),
+            (["loss"], "Picked rows", [], "Pick rows"),
+            (["spectrum"], "All missing", [], "Steps 1 to 1: spectrum"),
+            (["loss"], "All missing", [], "1 checkpoints lack these measures, but their weights are not"),
+            (["loss"], "Picked rows", [0], "have these measures already"),
+        ],
+    )
+    def test_the_plan_says_why_nothing_happens(self, measures, which, picked, said):
+        steps = coverage.to_measure(self.known, measures, which, picked)
+        assert said in coverage.plan(self.known, measures, which, picked, steps)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SATURATION_CACHE", str(tmp_path))
+    monkeypatch.delenv("SATURATION_MODE", raising=False)
+    return tmp_path
+
+
+def opened(page: str, **address: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in address.items():
+        app.query_params[key] = value
+    return app.switch_page(page).run() if page != "app.py" else app.run()
+
+
+@pytest.mark.parametrize(
+    ("page", "figures"), [("app.py", 1), ("pages/1_Anisotropy.py", 3), ("pages/2_Singular_values.py", 3)]
+)
+def test_each_page_draws_its_figures(cache, page, figures):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened(page, family="pythia", model="14m", step="4000")
+    assert not app.exception
+    assert not app.error
+    assert len(app.get("plotly_chart")) == figures
+    assert any("pythia/14m · 15 checkpoints" in caption.value for caption in app.caption)
+
+
+def test_overview_gives_the_verdict_and_the_numbers_at_the_cursor(cache):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened("app.py", family="pythia", model="14m", step="4000")
+    text = " ".join(element.value for element in app.markdown)
+    assert "the loss has turned" in text
+    assert "**4.500 nats/token** at step 5,000" in text
+    assert app.metric[0].value == "5.500"
+    assert "+22.22 %" in app.metric[0].delta
+
+
+@pytest.mark.parametrize("page", [page.path for page in PAGES if page.controls])
+def test_an_unmeasured_model_leads_to_measuring_it(cache, page):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened(page, family="gpt2")
+    assert not app.exception
+    assert any("Nothing is measured for gpt2/small yet" in element.value for element in app.markdown)
+
+
+@pytest.mark.parametrize("page", [page.path for page in PAGES])
+def test_a_damaged_store_is_one_sentence_and_no_traceback(cache, page):
+    (cache / "measurements.duckdb").write_bytes(b"not a database" * 100)
+    app = opened(page)
+    assert not app.exception
+    assert len(app.error) == 1
+
+
+def test_measure_page_is_read_only_in_a_demonstration(cache, monkeypatch):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    monkeypatch.setenv("SATURATION_MODE", "demo")
+    app = opened("pages/3_Measure.py")
+    assert not app.exception
+    assert any("read-only" in info.value for info in app.info)
+    assert [button.label for button in app.button] == []
+
+
+def test_only_a_local_server_takes_folders(cache, monkeypatch):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    assert [field.label for field in opened("pages/3_Measure.py").text_input] == ["Folder"]
+    monkeypatch.setenv("SATURATION_MODE", "public")
+    assert len(opened("pages/3_Measure.py").text_input) == 0
