@@ -37,7 +37,8 @@ def head_tensor(names: Iterable[str], tied: bool, where: str, given: str | None 
             shown = ", ".join(sorted(held)[:8]) + (", ..." if len(held) > 8 else "")
             raise NoHeadError(f"{where} holds no tensor '{given}'; choose one of: {shown}.")
         return given
-    for name in EMBEDDINGS + HEADS if tied else HEADS:
+    # A tied model whose file holds a head of its own is run with that head: transformers unties the two if they differ.
+    for name in HEADS + EMBEDDINGS if tied else HEADS:
         if name in held:
             return name
     raise NoHeadError(

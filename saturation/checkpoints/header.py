@@ -7,6 +7,7 @@ the header (https://huggingface.co/docs/safetensors).
 import json
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 
@@ -58,23 +59,22 @@ def parse_header(header: bytes, file: str, file_size: int | None = None) -> dict
     base = 8 + len(header)
     try:
         raw = json.loads(header)
-        entries = {
-            name: TensorEntry(
-                name,
-                item["dtype"],
-                tuple(item["shape"]),
-                base + item["data_offsets"][0],
-                base + item["data_offsets"][1],
-            )
-            for name, item in raw.items()
-            if name != "__metadata__"
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        entries = {name: _entry(name, item, base) for name, item in raw.items() if name != "__metadata__"}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"The header of {file} is damaged; download or save the checkpoint again.") from error
     end = max((entry.stop for entry in entries.values()), default=base)
     if file_size is not None and end > file_size:
         raise CheckpointError(f"{file} is cut off: {file_size} bytes of {end}; download or save the checkpoint again.")
     return entries
+
+
+def _entry(name: str, item: dict[str, Any], base: int) -> TensorEntry:
+    dtype, shape, (start, stop) = item["dtype"], item["shape"], item["data_offsets"]
+    if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, start, stop)):
+        raise ValueError(f"{name} is described by something else than a type and whole numbers")
+    if start > stop:
+        raise ValueError(f"{name} ends before it starts")
+    return TensorEntry(name, dtype, tuple(shape), base + start, base + stop)
 
 
 def decode(entry: TensorEntry, data: bytes | bytearray) -> torch.Tensor:
@@ -86,4 +86,6 @@ def decode(entry: TensorEntry, data: bytes | bytearray) -> torch.Tensor:
         )
     if len(data) != entry.stop - entry.start or len(data) != entry.numel * dtype.itemsize:
         raise CheckpointError(f"The tensor {entry.name} is cut off: {len(data)} bytes do not fill {entry.shape}.")
+    if not data:  # torch reads nothing from an empty buffer
+        return torch.empty(entry.shape, dtype=dtype)
     return torch.frombuffer(bytearray(data), dtype=dtype).reshape(entry.shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from saturation.checkpoints.head import head_tensor
+from saturation.checkpoints.head import EMBEDDINGS, HEADS, head_tensor
 from saturation.checkpoints.weights import WeightFiles
 from saturation.errors import CheckpointError, InputError, NoHeadError, NotFiniteError
 from saturation.families.model import Checkpoint
@@ -27,9 +27,11 @@ VERIFY_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 class Shape:
     """What is known of a checkpoint from its configuration and the names and shapes of its tensors.
 
-    hidden_size is the width that the head reads. None where there is no configuration (a bare weight file).
+    head_tensor is the name of the head's tensor, hidden_size the width that it reads. None where there is no
+    configuration (a bare weight file) or it does not tell.
     """
 
+    head_tensor: str
     hidden_size: int
     layers: int | None
     vocab_size: int
@@ -51,7 +53,7 @@ def _config(path: Path) -> Any:
     quiet_transformers()
     try:
         return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # the checks of a configuration raise exceptions of many kinds
         raise CheckpointError(
             f"The configuration in {path} cannot be used: {first_line(error)} Only architectures built into "
             "transformers are supported; code from a checkpoint is never run."
@@ -59,8 +61,12 @@ def _config(path: Path) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
-    return line if line.endswith(".") else line + "."
+    """What a library's error says, in one sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    line = f"it does not know {lines[0]}" if isinstance(error, KeyError) else lines[0]
+    if line.endswith(":") and len(lines) > 1:
+        line += " " + lines[1]
+    return line if line.endswith((".", "!", "?")) else line + "."
 
 
 def folder_of(checkpoint: Checkpoint) -> Path:
@@ -79,21 +85,37 @@ def read_head(checkpoint: Checkpoint, given: str | None = None) -> tuple[torch.T
     path = folder_of(checkpoint)
     files = WeightFiles.find(path)
     config = _config(path).get_text_config() if path.is_dir() else None
-    tied = bool(config is not None and config.tie_word_embeddings)
+    tied = bool(getattr(config, "tie_word_embeddings", False))
     name = head_tensor(files.names, tied, str(path), given)
     weight, read = files.read(name)
     if weight.ndim != 2 or not weight.is_floating_point():
         raise NoHeadError(f"The tensor {name} of {path} is no matrix of floats; name another with --head-tensor.")
-    copy = "lm_head.weight" if tied and name != "lm_head.weight" else None
     shape = Shape(
+        head_tensor=name,
         hidden_size=weight.shape[1],
-        layers=None if config is None else config.num_hidden_layers,
+        layers=getattr(config, "num_hidden_layers", None),
         vocab_size=weight.shape[0],
-        parameters=files.parameters(without=copy),
-        context_length=getattr(config, "max_position_embeddings", None),
+        parameters=files.parameters(without=_second_copy(files) if tied else None),
+        context_length=_context_length(config),
         end_of_text=_end_of_text(config, weight.shape[0]),
     )
     return weight, shape, read
+
+
+def _second_copy(files: WeightFiles) -> str | None:
+    """The head's tensor of a tied model whose files hold the embedding twice, to count it once."""
+    held = set(files.names)
+    head = next((name for name in HEADS if name in held), None)
+    embedding = next((name for name in EMBEDDINGS if name in held), None)
+    if head is None or embedding is None:
+        return None
+    first, second = files.read(head)[0], files.read(embedding)[0]
+    return head if first.dtype == second.dtype and torch.equal(first, second) else None
+
+
+def _context_length(config: Any) -> int | None:
+    length = getattr(config, "max_position_embeddings", None)
+    return length if isinstance(length, int) and length > 0 else None
 
 
 def _end_of_text(config: Any, vocab_size: int) -> int | None:
@@ -134,9 +156,16 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: torch.device) -> Part
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # named below, in our words
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # building a model from an odd configuration raises exceptions of many kinds
         raise CheckpointError(f"The model in {path} cannot be loaded: {first_line(error)}") from error
+    if info["mismatched_keys"]:
+        name, held, wanted = min(info["mismatched_keys"])
+        raise CheckpointError(
+            f"The tensor {name} in {path} has the shape {tuple(held)}, but config.json asks for {tuple(wanted)}; "
+            "the weights and the configuration are of different models."
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -36,12 +37,14 @@ def checkpoints_at(path: Path) -> list[Checkpoint]:
 
     Raises InputError for a path that does not exist, CheckpointError for one without checkpoints.
     """
+    path = Path(os.path.abspath(path))  # `.` gets its name; a symlink keeps its own
     if not path.exists():
         raise InputError(f"There is no file or folder {path}; check the path.")
     if path.is_file() or weights_in(path):
-        step = step_of(path)
-        run = path.resolve().parent if step is not None and STEP_FOLDER.match(path.resolve().name) else path
-        return [_checkpoint(run, step, path)]
+        # A link's own name tells the step (step7 -> a blob), else that of what it points at (latest -> step7).
+        place = path if STEP_FOLDER.match(path.name) else path.resolve()
+        run = place.parent if STEP_FOLDER.match(place.name) else path
+        return [_checkpoint(run, step_of(place), path)]
     steps = step_folders(path)
     if not steps:
         raise CheckpointError(

@@ -50,7 +50,9 @@ class Measurer:
         head, shape, head_bytes = read_head(checkpoint, self.request.head_tensor)
         row = _row(checkpoint, shape)
         text = self._reader.read(checkpoint, shape) if self.request.needs_text else None
-        planned = {name: self._plan(name, row, head.dtype, text) for name in self.request.measures}
+        # One time for all: measures of one pass are told from those of another by it.
+        plan = self._plan(row, head.dtype, shape.head_tensor)
+        planned = {name: self._plan_measure(plan, name, text) for name in self.request.measures}
         stored = {} if force else self.store.load(item.measurement_id for item in planned.values())
         done = {
             name: replace(item, **stored[item.measurement_id])
@@ -67,19 +69,24 @@ class Measurer:
         self.store.add(done[name] for name in missing)
         return Result(row, tuple(done[name] for name in self.request.measures), tuple(missing))
 
-    def _plan(self, name: str, row: CheckpointRow, head_dtype: torch.dtype, text: ScoredText | None) -> Measurement:
-        """The measurement without its values: all that its id depends on."""
-        plan = Measurement(
+    def _plan(self, row: CheckpointRow, head_dtype: torch.dtype, head_tensor: str) -> Measurement:
+        """A measurement of the head without its values: all that its id depends on."""
+        return Measurement(
             checkpoint=row,
-            measure=name,
-            version=VERSIONS[name],
+            measure="spectrum",
+            version=VERSIONS["spectrum"],
             dtype=str(head_dtype).removeprefix("torch."),
             device="cpu",
             measured_at=datetime.now(UTC),
             seconds=0.0,
             bytes_read=0,
             software=f"saturation {__version__}, torch {torch.__version__}",
+            inputs=head_tensor,
         )
+
+    def _plan_measure(self, plan: Measurement, name: str, text: ScoredText | None) -> Measurement:
+        """The same for a measure by name; one of a text depends on the text instead of the head's tensor."""
+        plan = replace(plan, measure=name, version=VERSIONS[name])
         if name not in TEXT_MEASURES or text is None:
             return plan
         return replace(
@@ -89,6 +96,7 @@ class Measurer:
             text=text.row,
             tokens=len(text.ids),
             context_length=text.context_length,
+            inputs=text.inputs,
         )
 
     def _forward(

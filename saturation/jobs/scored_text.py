@@ -1,12 +1,13 @@
 """A text as one checkpoint reads it: tokens, the first input, the windows."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from saturation import texts
-from saturation.checkpoints.load import Shape
+from saturation.checkpoints.load import Shape, folder_of
 from saturation.checkpoints.tokens import Tokens, find_tokenizer, tokenize
 from saturation.errors import CheckpointError, InputError, TextError
 from saturation.families import registry
@@ -18,7 +19,10 @@ from saturation.store import TextRow
 
 @dataclass(frozen=True)
 class ScoredText:
-    """Token ids (n,), the id that the first window starts with, the window, and the scored words and bytes."""
+    """Token ids (n,), the id that the first window starts with, the window, and the scored words and bytes.
+
+    inputs: hash of what the model reads (tokens, first input) and of its configuration.
+    """
 
     row: TextRow
     ids: torch.Tensor
@@ -26,6 +30,7 @@ class ScoredText:
     context_length: int
     words: int
     utf8_bytes: int
+    inputs: str
 
 
 class TextReader:
@@ -42,10 +47,16 @@ class TextReader:
         Raises TextError for a text that cannot be scored, CheckpointError without a configuration or tokenizer,
         InputError where no end-of-text token is named.
         """
-        if shape.context_length is None:
+        path = folder_of(checkpoint)
+        if path.is_file():
             raise CheckpointError(
-                f"{checkpoint.name} has no configuration that names a context length, so no text can be run "
-                "through it; measure its spectrum only (--measures spectrum)."
+                f"{path} is a bare weight file, so no text can be run through it; give a model folder, or measure "
+                "its spectrum only (--measures spectrum)."
+            )
+        context_length = self.request.context_length or shape.context_length
+        if context_length is None:
+            raise InputError(
+                f"The configuration of {checkpoint.name} names no context length; give one with --context-length."
             )
         text = self._text(registry.family(checkpoint.family).text)
         tokens = self._tokenized(find_tokenizer(checkpoint, self.request.tokenizer), text)
@@ -64,9 +75,10 @@ class TextReader:
             row=TextRow(text.text_id, text.name, text.source, len(text.content.encode()), count_words(text.content)),
             ids=tokens.ids,
             first_token=first,
-            context_length=min(self.request.context_length or shape.context_length, shape.context_length),
+            context_length=min(context_length, shape.context_length or context_length),
             words=count_words(tokens.text),
             utf8_bytes=len(tokens.text.encode()),
+            inputs=_hash(tokens.ids, first, path),
         )
 
     def _text(self, default: str | None) -> texts.Text:
@@ -79,3 +91,11 @@ class TextReader:
         if key not in self._tokens:
             self._tokens[key] = tokenize(tokenizer, text.content, self.request.max_tokens)
         return self._tokens[key]
+
+
+def _hash(ids: torch.Tensor, first_token: int, folder: Path) -> str:
+    """Another tokenizer or an edited configuration gives other numbers for the same text and weights."""
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    digest.update(ids.numpy().tobytes())
+    digest.update(str(first_token).encode())
+    return f"sha256:{digest.hexdigest()}"

@@ -30,6 +30,8 @@ class HeadSpectra(NamedTuple):
 
 def _as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
     matrix = torch.as_tensor(weight).detach()
+    if matrix.is_floating_point() and matrix.itemsize == 1:  # torch computes nothing in 8-bit floats
+        matrix = matrix.to(torch.float32)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise InputError(f"A head must be a matrix (vocab_size, hidden_size); got the shape {tuple(matrix.shape)}.")
     if not torch.isfinite(matrix).all():

@@ -53,6 +53,7 @@ class TextRow:
 class Measurement:
     """One measure of one checkpoint: its numbers and all that they depend on.
 
+    inputs: what was read besides the weights' content: the head's tensor, or a hash of tokens and configuration.
     scalars: name -> value; series: name -> values in the measure's own order. Raises NotFiniteError for NaN.
     """
 
@@ -68,6 +69,7 @@ class Measurement:
     text: TextRow | None = None
     tokens: int | None = None
     context_length: int | None = None
+    inputs: str | None = None
     scalars: Mapping[str, float] = field(default_factory=dict)
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
@@ -87,6 +89,7 @@ class Measurement:
             self.dtype,
             self.tokens,
             self.context_length,
+            self.inputs,
         )
 
 
@@ -98,6 +101,7 @@ def measurement_id(
     dtype: str,
     tokens: int | None,
     context_length: int | None,
+    inputs: str | None,
 ) -> str:
     """The id of a measurement: everything its value depends on, but for the device."""
-    return _digest(checkpoint_id, measure, version, text_id, dtype, tokens, context_length)
+    return _digest(checkpoint_id, measure, version, text_id, dtype, tokens, context_length, inputs)
