@@ -17,7 +17,9 @@ if settings.mode == "demo":
     st.stop()
 
 with reported():
+    jobs = board.jobs(settings)
     known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
+    known = coverage.with_queue(known, coverage.queued(jobs, view.name))
     st.caption(registry.family(chosen.family).description)
     if known.empty:
         st.info(
@@ -27,7 +29,8 @@ with reported():
         )
     else:
         coverage.numbers(known)
-        left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([3, 2], gap="large") if len(known) else (None, st.container())
+    if left:
         with left:
             st.subheader("Checkpoints", anchor=False)
             picked = coverage.table(known, view.name)
@@ -40,7 +43,7 @@ with reported():
                 default=coverage.WHICH[0],
                 required=True,
                 key="which",
-                help="Rows are picked in the table on the left.",
+                help="Rows are picked in the table.",
             )
             steps = coverage.to_measure(known, measures, which, picked)
             st.caption(coverage.plan(known, measures, which, picked, steps))
@@ -52,9 +55,13 @@ with reported():
                 icon=":material/play_arrow:",
             ):
                 board.submit(settings, [f"{view.name}@{step}" for step in steps], measures)
-                st.toast(f"Measuring {count} of {view.name}.")
+                st.rerun()
+    with right:
+        st.subheader("Jobs", anchor=False)
+        progress.listing()
 
-    if settings.mode == "local":
+if settings.mode == "local":
+    with reported():
         st.subheader("A folder of your own", anchor=False)
         st.caption(
             "A folder of checkpoints (`checkpoint-500`, `step500`, …) or one model directory; "
@@ -65,9 +72,6 @@ with reported():
             if st.form_submit_button("Measure the folder", icon=":material/folder_open:"):
                 if path.strip():
                     board.submit(settings, [path.strip()], list(MEASURES))
+                    st.rerun()
                 else:
                     st.warning("Type the path of a folder first.", icon=":material/info:")
-
-st.subheader("Jobs", anchor=False)
-with reported():
-    progress.listing()

@@ -11,18 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from tqdm import tqdm
 
 from saturation import __version__, settings
-from saturation.errors import InputError, SaturationError
+from saturation.errors import SaturationError
 from saturation.jobs.request import MEASURES, Request
 from saturation.store import Store
-
-if TYPE_CHECKING:
-    from saturation.families.model import Checkpoint
 
 Report = Callable[[int, int, str], None]
 # A bar appears only for what takes longer than this.
@@ -86,6 +83,7 @@ def measuring_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Path(exists=True, path_type=Path),
         help="Folder or tokenizer.json, if not beside it.",
     )
+    @click.option("--keep", is_flag=True, help="Keep downloaded models in the hub cache.")
     @click.option("--force", is_flag=True, help="Measure again what is stored.")
     @wraps(command)
     def wrapped(*args: Any, **options: Any) -> None:
@@ -133,7 +131,10 @@ def families_command(context: Context, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def measure_command(context: Context, target: str, request: Request, force: bool, as_json: bool) -> None:
-    """Measure one checkpoint. TARGET is family/model@step, a model folder, or a folder of checkpoints (the last)."""
+    """Measure one checkpoint. TARGET is family/model@step, a path, or organisation/name@revision on the hub.
+
+    A folder of checkpoints, or a model without a step, means the last one.
+    """
     from saturation.checkpoints.resolve import resolve_one
     from saturation.jobs.measure import Measurer
     from saturation.jobs.report import as_json as to_json
@@ -153,49 +154,22 @@ def measure_command(context: Context, target: str, request: Request, force: bool
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def sweep_command(context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool) -> None:
-    """Measure what is missing of a family, a model, or a folder of checkpoints. Run it again to resume."""
-    _run_sweep(context, _sweep_targets(context, target, steps), request, force, as_json)
+    """Measure what is missing of a family, model, repository or folder of checkpoints. Run it again to resume."""
+    _run_sweep(context, target, steps, request, force, as_json)
 
 
-def _run_sweep(context: Context, chosen: Sequence["Checkpoint"], request: Request, force: bool, as_json: bool) -> None:
+def _run_sweep(context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool) -> None:
     from saturation.jobs.measure import Measurer
-    from saturation.jobs.sweep import sweep
+    from saturation.jobs.sweep import sweep, targets
 
+    runs = targets(target, steps, context.settings.cache)
     with _bar("checkpoint") as report:
-        result = sweep(Measurer(context.store, request), chosen, report, force)
+        result = sweep(Measurer(context.store, request), [c for run in runs for c in run], report, force)
     for name, sentence in result.failed.items():
         click.echo(f"{name}: {sentence}", err=True)
-    total = len(chosen)
-    summary = {
-        "checkpoints": total,
-        "computed": result.computed,
-        "stored": result.stored,
-        "failed": result.failed,
-    }
-    text = f"{total} checkpoints: {result.computed} measured, {result.stored} were stored, {len(result.failed)} failed."
-    _say(summary, as_json, text)
+    _say(result.as_dict(), as_json, result.summary())
     if result.failed:
         sys.exit(1)
-
-
-def _sweep_targets(context: Context, target: str, steps: str) -> list["Checkpoint"]:
-    from saturation.checkpoints import library
-    from saturation.checkpoints.resolve import resolve
-    from saturation.families import registry
-    from saturation.jobs.sweep import pick_steps
-
-    if target in registry.families() and not Path(target).exists():
-        models = library.lab_models(context.settings.cache) if target == library.LAB else []
-        if not models:
-            raise InputError(f"No weights of {target} are on this machine.")
-        found = [resolve(f"{target}/{model}", context.settings.cache) for model in models]
-    else:
-        found = [resolve(target, context.settings.cache)]
-    chosen = []
-    for run in found:
-        by_step = {checkpoint.step or 0: checkpoint for checkpoint in run}
-        chosen += [by_step[step] for step in pick_steps(list(by_step), steps)]
-    return chosen
 
 
 @cli.command("audit")
@@ -208,9 +182,9 @@ def audit_command(context: Context, target: str, as_json: bool) -> None:
     from saturation.jobs import audit
 
     checkpoints = resolve(target, context.settings.cache)
-    family, model = checkpoints[0].family, checkpoints[0].model
-    found = audit.audit_model(context.store, checkpoints, family, model)
-    _say(audit.as_json(found), as_json, audit.as_text(found, f"{family}/{model}"))
+    found = audit.audit_model(context.store, checkpoints, context.settings.cache)
+    name = f"{checkpoints[0].family}/{checkpoints[0].model}"
+    _say(audit.as_json(found), as_json, audit.as_text(found, name))
 
 
 @cli.group("lab")
@@ -244,14 +218,8 @@ def lab_train(context: Context, names: Sequence[str], output: Path | None) -> No
 @click.pass_obj
 def lab_measure(context: Context, names: Sequence[str], request: Request, force: bool) -> None:
     """Measure every checkpoint of lab runs that is on this machine."""
-    targets = [f"lab/{name}" for name in names] or ["lab"]
-    _run_sweep(
-        context,
-        [c for target in targets for c in _sweep_targets(context, target, "all")],
-        request,
-        force,
-        False,
-    )
+    for target in [f"lab/{name}" for name in names] or ["lab"]:
+        _run_sweep(context, target, "all", request, force, as_json=False)
 
 
 @cli.command("export")

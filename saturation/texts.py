@@ -34,10 +34,10 @@ class Text:
 
 def from_file(path: Path) -> Text:
     """The text of a UTF-8 file. Raises TextError for a missing, empty or undecodable file."""
-    if not path.is_file():
-        raise TextError(f"There is no text file {path}; check the path.")
     try:
-        content = path.read_text(encoding="utf-8")
+        if not path.is_file():
+            raise TextError(f"There is no text file {path}; check the path.")
+        content = path.read_bytes().decode("utf-8")  # not read_text, which would turn \r\n into \n
     except UnicodeDecodeError as error:
         raise TextError(f"{path} is not UTF-8 text (byte {error.start}); convert it to UTF-8.") from error
     except OSError as error:

@@ -1,8 +1,10 @@
 """The pages without a browser: selection, verdict, provenance, coverage, each page on a known store."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dashboard_store
@@ -13,6 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from saturation.figures.steps import nearest
+from saturation.jobs import board
 from saturation.settings import ROOT
 from saturation.ui import coverage, provenance
 from saturation.ui.pages import PAGES
@@ -227,6 +230,7 @@ class TestCoverage:
             "anisotropy": [True, True, False, False],
             "loss": [True, True, False, True],
         }
+        | {f"{measure}_queued": [False] * 4 for measure in coverage.MEASURES}
     )
 
     def test_states_in_words(self):
@@ -253,6 +257,29 @@ class TestCoverage:
         assert 12 <= len(chosen) <= 20
         assert all(nearest(chosen, step) in steps for step in steps)
         assert len([step for step in chosen if step < 1000]) >= 5
+
+    def test_what_a_running_job_is_at_is_not_offered_again(self):
+        job = board.Job(
+            id="a",
+            title="t",
+            targets=("lab/w8@1", "lab/w16@3"),
+            measures=("spectrum",),
+            text=None,
+            state="running",
+            done=0,
+            total=2,
+            message="",
+            error=None,
+            started=datetime.now(UTC),
+            finished=None,
+            pid=None,
+        )
+        known = coverage.with_queue(self.known, coverage.queued([job], "lab/w8"))
+        assert coverage.states(known)["spectrum"].tolist()[1] == coverage.QUEUED
+        assert coverage.to_measure(known, ["spectrum", "anisotropy"], "All missing", []) == [3]
+        assert "A job is at it" in coverage.plan(known, ["spectrum"], "All missing", [], [])
+        ended = dataclasses.replace(job, state="done")
+        assert coverage.queued([ended], "lab/w8").empty
 
     @pytest.mark.parametrize(
         ("measures", "which", "picked", "said"),

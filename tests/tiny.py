@@ -16,7 +16,8 @@ from transformers import (
 
 VOCAB = 67
 LENGTH = 16
-WORDS = ["<eot>", *(f"word{number}" for number in range(1, VOCAB - 2))]
+# Fewer words than rows of the vocabulary, as in most real models; some take more bytes than letters.
+WORDS = ["<eot>", *(f"wörd{number}" if number % 10 == 0 else f"word{number}" for number in range(1, VOCAB - 2))]
 _COMMON = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
 _SIZES = {
     "hidden_size": 12,
@@ -65,3 +66,8 @@ def text(tokens: int, seed: int = 1) -> str:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(1, len(WORDS), (tokens,), generator=generator)
     return " ".join(WORDS[number] for number in ids.tolist())
+
+
+def ids(words: str) -> list[int]:
+    """The token ids of a text of these words."""
+    return [WORDS.index(word) for word in words.split()]

@@ -10,6 +10,7 @@ LAYOUTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
 STEP_FOLDER = re.compile(r"^(?:checkpoint[-_]?|global_step[-_]?|step[-_]?|iter[-_]?)(\d+)$")
 
 

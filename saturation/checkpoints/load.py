@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from saturation.checkpoints.head import EMBEDDINGS, HEADS, head_tensor
-from saturation.checkpoints.weights import WeightFiles
+from saturation.checkpoints.source import Source
 from saturation.errors import CheckpointError, InputError, NoHeadError, NotFiniteError
-from saturation.families.model import Checkpoint
 from saturation.measures.forward_pass import Parts
 
 DTYPES = {
@@ -35,7 +34,7 @@ class Shape:
     hidden_size: int
     layers: int | None
     vocab_size: int
-    parameters: int
+    parameters: int | None
     context_length: int | None
     end_of_text: int | None
 
@@ -69,48 +68,35 @@ def first_line(error: BaseException) -> str:
     return line if line.endswith((".", "!", "?")) else line + "."
 
 
-def folder_of(checkpoint: Checkpoint) -> Path:
-    """Where the checkpoint lies on this machine. Raises CheckpointError when it does not."""
-    if checkpoint.path is None:
-        raise CheckpointError(f"The weights of {checkpoint.name} are not on this machine.")
-    return checkpoint.path
-
-
-def read_head(checkpoint: Checkpoint, given: str | None = None) -> tuple[torch.Tensor, Shape, int]:
-    """The head's weight (vocab_size, hidden_size) in the dtype of the file, the shape, and the bytes read.
+def read_head(source: Source, given: str | None = None) -> tuple[torch.Tensor, Shape]:
+    """The head's weight (vocab_size, hidden_size) in the dtype of the file, and the checkpoint's shape.
 
     given: the name of the head's tensor, needed for a bare weight file.
     Raises NoHeadError or CheckpointError.
     """
-    path = folder_of(checkpoint)
-    files = WeightFiles.find(path)
-    config = _config(path).get_text_config() if path.is_dir() else None
+    weights, folder = source.weights, source.config_folder()
+    config = None if folder is None else _config(folder).get_text_config()
     tied = bool(getattr(config, "tie_word_embeddings", False))
-    name = head_tensor(files.names, tied, str(path), given)
-    weight, read = files.read(name)
+    name = head_tensor(weights.names, tied, source.where, given)
+    weight = source.read(name)
     if weight.ndim != 2 or not weight.is_floating_point():
-        raise NoHeadError(f"The tensor {name} of {path} is no matrix of floats; name another with --head-tensor.")
+        raise NoHeadError(f"The tensor {name} of {source.where} is no matrix of floats; name another: --head-tensor.")
     shape = Shape(
         head_tensor=name,
         hidden_size=weight.shape[1],
         layers=getattr(config, "num_hidden_layers", None),
         vocab_size=weight.shape[0],
-        parameters=files.parameters(without=_second_copy(files) if tied else None),
+        parameters=weights.parameters(without=_second_copy(weights.names) if tied else None),
         context_length=_context_length(config),
         end_of_text=_end_of_text(config, weight.shape[0]),
     )
-    return weight, shape, read
+    return weight, shape
 
 
-def _second_copy(files: WeightFiles) -> str | None:
+def _second_copy(names: list[str]) -> str | None:
     """The head's tensor of a tied model whose files hold the embedding twice, to count it once."""
-    held = set(files.names)
-    head = next((name for name in HEADS if name in held), None)
-    embedding = next((name for name in EMBEDDINGS if name in held), None)
-    if head is None or embedding is None:
-        return None
-    first, second = files.read(head)[0], files.read(embedding)[0]
-    return head if first.dtype == second.dtype and torch.equal(first, second) else None
+    head = next((name for name in HEADS if name in names), None)
+    return head if any(name in names for name in EMBEDDINGS) else None
 
 
 def _context_length(config: Any) -> int | None:
@@ -137,14 +123,13 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load_model(checkpoint: Checkpoint, dtype: str, device: torch.device) -> Parts:
-    """The model of a checkpoint folder, every weight of it read from the files and finite.
+def load_model(path: Path, dtype: str, device: torch.device) -> Parts:
+    """The model of a folder, every weight of it read from the files and finite.
 
     Raises CheckpointError where weights are missing or the architecture is unknown, NotFiniteError for NaN.
     """
     from transformers import AutoModelForCausalLM
 
-    path = folder_of(checkpoint)
     if path.is_file():
         raise CheckpointError(f"{path} is a bare weight file: only its spectrum can be measured; give a model folder.")
     config = _config(path)

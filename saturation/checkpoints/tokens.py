@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 
-from saturation.checkpoints.load import first_line, folder_of, quiet_transformers
+from saturation.checkpoints.layout import TOKENIZER_FILES
+from saturation.checkpoints.load import first_line, quiet_transformers
+from saturation.checkpoints.source import Source
 from saturation.errors import CheckpointError, TextError
-from saturation.families.model import Checkpoint
-
-TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 @dataclass(frozen=True)
@@ -22,20 +21,19 @@ class Tokens:
     text: str
 
 
-def find_tokenizer(checkpoint: Checkpoint, given: Path | None = None) -> Path:
+def find_tokenizer(source: Source, given: Path | None = None) -> Path:
     """Where the tokenizer lies: the path given, else the checkpoint's folder, else its run's folder.
 
     Raises CheckpointError when there is none.
     """
     if given is not None and given.is_file():
         return given
-    path = folder_of(checkpoint)
-    for folder in [given] if given else [path, path.parent]:
+    for folder in [given] if given else source.tokenizer_folders():
         if any((folder / name).is_file() for name in TOKENIZER_FILES):
             return folder
     raise CheckpointError(
-        f"{given or path} holds no tokenizer; save it beside the weights, or name its folder or tokenizer.json "
-        "with --tokenizer."
+        f"{given or source.where} holds no tokenizer; save it beside the weights, or name its folder or "
+        "tokenizer.json with --tokenizer."
     )
 
 

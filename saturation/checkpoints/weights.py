@@ -94,9 +94,9 @@ class WeightFiles:
 def _shards(index: Path) -> tuple[Path, ...]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError) as error:
+        files = tuple(index.parent / name for name in names)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{index} is damaged; download or save the checkpoint again.") from error
-    files = tuple(index.parent / name for name in names)
     outside = [file.name for file in files if file.resolve().parent != index.parent.resolve()]
     missing = [file.name for file in files if not file.is_file()]
     if outside or missing:
@@ -123,7 +123,8 @@ def _torch_file(file: Path) -> dict[str, torch.Tensor]:
         ) from error
     if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
         held = held["state_dict"]
-    tensors = {k: v for k, v in held.items() if isinstance(v, torch.Tensor)} if isinstance(held, dict) else {}
+    pairs = held.items() if isinstance(held, dict) else ()
+    tensors = {name: item for name, item in pairs if isinstance(name, str) and isinstance(item, torch.Tensor)}
     if not tensors:
         raise CheckpointError(f"{file} holds no tensors; give the file of a model's weights.")
     return tensors

@@ -9,6 +9,7 @@ from saturation.errors import UnknownNameError
 from saturation.families.model import Family, Model
 
 LOCAL = "local"
+HUB = "hub"
 FOLDER = Path(__file__).parent / "data"
 
 
@@ -21,9 +22,9 @@ def _read(path: Path) -> Family:
 
 @cache
 def families() -> dict[str, Family]:
-    """Every family by name, the bundled lab first, then by name; local folders last."""
+    """Every family by name, the bundled lab first, then by name; other repositories and local folders last."""
     read = [_read(path) for path in FOLDER.glob("*.toml")]
-    read.sort(key=lambda family: (family.name == LOCAL, family.name != "lab", family.name))
+    read.sort(key=lambda family: (family.name in (HUB, LOCAL), family.name != "lab", family.name))
     return {family.name: family for family in read}
 
 

@@ -50,6 +50,8 @@ def linked_figure(
         HEIGHT,
         hovermode="x",
         hoversubplots="axis",
+        hoverdistance=-1,
+        spikedistance=-1,
         showlegend=False,
         margin={"l": 52, "r": 14, "t": 34, "b": 52},
     )

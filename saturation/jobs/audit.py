@@ -1,28 +1,33 @@
 """Audit a model: gather the content ids of its checkpoints, compare them, and mark the doubtful ones in the store."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from saturation.checkpoints.audit import Audit, audit
-from saturation.checkpoints.weights import WeightFiles
+from saturation.checkpoints.source import open_source
 from saturation.families.model import Checkpoint
 from saturation.store import Store, queries
 
 
-def content_ids(checkpoints: Sequence[Checkpoint]) -> dict[int, str]:
-    """Content id of the weights by step; checkpoints without a step or without weights at hand are left out."""
+def content_ids(checkpoints: Sequence[Checkpoint], cache: Path) -> dict[int, str]:
+    """Content id of the weights by step: from the hub's listing, or by hashing local files.
+
+    Checkpoints without a step are left out. Raises CheckpointError, HubError.
+    """
     return {
-        checkpoint.step: WeightFiles.find(checkpoint.path).content_id()
+        checkpoint.step: open_source(checkpoint, cache).weights.content_id()
         for checkpoint in checkpoints
-        if checkpoint.step is not None and checkpoint.path is not None
+        if checkpoint.step is not None
     }
 
 
-def audit_model(store: Store, checkpoints: Sequence[Checkpoint], family: str, model: str) -> Audit:
-    """Compare the checkpoints at hand and those that the store knows, and record which are doubtful."""
+def audit_model(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) -> Audit:
+    """Compare one model's checkpoints with each other and with what the store knows, and record the doubtful ones."""
     store.ensure()
+    family, model = checkpoints[0].family, checkpoints[0].model
     known = queries.content_ids(store, family, model)
-    found = audit(known | content_ids(checkpoints))
+    found = audit(known | content_ids(checkpoints, cache))
     store.mark(family, model, found.doubtful)
     return found
 

@@ -119,9 +119,17 @@ def _alive(job: Job) -> bool:
         os.kill(job.pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # it runs under another user
+        pass
+    return _is_worker(job)
+
+
+def _is_worker(job: Job) -> bool:
+    """Whether the process of the job's id is its worker: after a restart the id can be another program's."""
+    try:
+        return job.id.encode() in Path(f"/proc/{job.pid}/cmdline").read_bytes()
+    except OSError:  # no /proc on this system
         return True
-    return True
 
 
 def jobs(settings: Settings) -> list[Job]:

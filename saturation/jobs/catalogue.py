@@ -15,22 +15,34 @@ SHAPE = ("parameters", "hidden_size", "layers")
 
 
 def checkpoints(settings: Settings, store: Store, family: str, model: str) -> pd.DataFrame:
-    """One row per known step of a model: step, available (its weights are here), source, and each measure done."""
-    here = library.checkpoints(settings.cache, family, model)
+    """One row per known step of a model.
+
+    Columns: step; place of its weights (`here`, `hub`, or empty); available (there is a place); source; whether each
+    measure is done; bytes_read for its spectrum, and weight_bytes, the size of all its weights (NaN where not known).
+    Never asks the hub: its last listing is what is known.
+    """
+    known = {step or 0: item for step, item in library.checkpoints(settings.cache, family, model).items()}
     held = queries.provenance(store, family, [model])
-    steps = sorted({*here, *held["step"].astype(int)})
-    done = held.groupby("step")["measure"].agg(set).to_dict() if len(held) else {}
-    sources = held.groupby("step")["source"].first().to_dict() if len(held) else {}
-    return pd.DataFrame(
-        {
-            "step": pd.array(steps, dtype="int64"),
-            "available": pd.array([step in here for step in steps], dtype="bool"),
-            "source": [here[step].source if step in here else sources.get(step, "") for step in steps],
-            **{
-                measure: pd.array([measure in done.get(step, set()) for step in steps], dtype="bool")
-                for measure in MEASURES
-            },
-        }
+    steps = sorted({*known, *held["step"].astype(int)})
+    by_step = {int(str(step)): rows for step, rows in held.groupby("step")}
+    rows = []
+    for step in steps:
+        item, measured = known.get(step), by_step.get(step, held.iloc[:0])
+        spectrum = measured[measured["measure"] == "spectrum"]
+        rows.append(
+            {
+                "step": step,
+                "place": "" if item is None else "hub" if item.path is None else "here",
+                "available": item is not None,
+                "source": item.source if item else str(measured["source"].iloc[0]),
+                **{measure: bool((measured["measure"] == measure).any()) for measure in MEASURES},
+                "bytes_read": float(spectrum["bytes_read"].iloc[0]) if len(spectrum) else float("nan"),
+                "weight_bytes": float(measured["weight_bytes"].max()) if len(measured) else float("nan"),
+            }
+        )
+    columns = ["step", "place", "available", "source", *MEASURES, "bytes_read", "weight_bytes"]
+    return pd.DataFrame(rows, columns=columns).astype(
+        {"step": "int64", "available": "bool", **dict.fromkeys(MEASURES, "bool")}
     )
 
 
@@ -46,7 +58,7 @@ def families(settings: Settings, store: Store) -> list[dict[str, Any]]:
         models = []
         for name in names:
             of_model = stored[stored["model"] == name]
-            known = {*of_model["step"], *library.checkpoints(settings.cache, family.name, name)}
+            known = {*of_model["step"], *(step or 0 for step in library.checkpoints(settings.cache, family.name, name))}
             shape = shapes.loc[(family.name, name)] if (family.name, name) in shapes.index else None
             models.append(
                 {

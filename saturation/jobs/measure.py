@@ -4,14 +4,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from saturation import __version__, texts
 from saturation.checkpoints.library import LAB
-from saturation.checkpoints.load import Shape, folder_of, load_model, pick_device, read_head
-from saturation.checkpoints.weights import WeightFiles
+from saturation.checkpoints.load import Shape, load_model, pick_device, read_head
+from saturation.checkpoints.source import Source, open_source
+from saturation.families import registry
 from saturation.families.model import Checkpoint
 from saturation.jobs.request import TEXT_MEASURES, VERSIONS, Request
 from saturation.jobs.scored_text import ScoredText, TextReader
@@ -31,12 +33,19 @@ class Result:
     measurements: tuple[Measurement, ...]
     computed: tuple[str, ...]
 
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read for what was computed; the measures of one pass over a text share its cost."""
+        passes = {item.text is None: item for item in self.measurements if item.measure in self.computed}
+        return sum(item.bytes_read for item in passes.values())
+
 
 class Measurer:
     """Measures checkpoints one after another under one request; texts and tokens are prepared once."""
 
-    def __init__(self, store: Store, request: Request) -> None:
+    def __init__(self, store: Store, request: Request, cache: Path | None = None) -> None:
         self.store = store
+        self.cache = cache or store.path.parent
         self.request = request
         self.device = pick_device(request.device)
         self._reader = TextReader(request)
@@ -47,9 +56,11 @@ class Measurer:
         progress is called with (what is being done, done, total). Raises SaturationError; nothing is then stored.
         """
         report = progress or (lambda what, done, total: None)
-        head, shape, head_bytes = read_head(checkpoint, self.request.head_tensor)
-        row = _row(checkpoint, shape)
-        text = self._reader.read(checkpoint, shape) if self.request.needs_text else None
+        source = open_source(checkpoint, self.cache, self.request.keep)
+        head, shape = read_head(source, self.request.head_tensor)
+        row = _row(checkpoint, source, shape)
+        head_bytes = source.bytes_read
+        text = self._reader.read(checkpoint, source, shape) if self.request.needs_text else None
         # One time for all: measures of one pass are told from those of another by it.
         plan = self._plan(row, head.dtype, shape.head_tensor)
         planned = {name: self._plan_measure(plan, name, text) for name in self.request.measures}
@@ -65,7 +76,7 @@ class Measurer:
             done["spectrum"] = replace(planned["spectrum"], bytes_read=head_bytes, **_spectrum(head))
         of_text = [planned[name] for name in missing if name in TEXT_MEASURES]
         if of_text and text is not None:
-            done |= self._forward(checkpoint, of_text, text, report)
+            done |= self._forward(checkpoint, source, of_text, text, report)
         self.store.add(done[name] for name in missing)
         return Result(row, tuple(done[name] for name in self.request.measures), tuple(missing))
 
@@ -100,14 +111,21 @@ class Measurer:
         )
 
     def _forward(
-        self, checkpoint: Checkpoint, planned: list[Measurement], text: ScoredText, report: Progress
+        self,
+        checkpoint: Checkpoint,
+        source: Source,
+        planned: list[Measurement],
+        text: ScoredText,
+        report: Progress,
     ) -> dict[str, Measurement]:
         """All text measures from one forward pass."""
-        start = time.perf_counter()
+        start, before = time.perf_counter(), source.bytes_read
         names = {item.measure for item in planned}
         report("loading the model", 0, len(text.ids))
+        with source.model() as folder:
+            parts = load_model(folder, self.request.dtype, self.device)
         measured = measure_text(
-            load_model(checkpoint, self.request.dtype, self.device),
+            parts,
             text.ids,
             text.first_token,
             text.context_length,
@@ -124,13 +142,13 @@ class Measurer:
             values["loss"] = _loss(measured.loss, text, checkpoint.family)
         cost: dict[str, Any] = {
             "seconds": time.perf_counter() - start,
-            "bytes_read": WeightFiles.find(folder_of(checkpoint)).size(),
+            "bytes_read": source.bytes_read - before,
         }
         return {item.measure: replace(item, **cost, **values[item.measure]) for item in planned}
 
 
-def _row(checkpoint: Checkpoint, shape: Shape) -> CheckpointRow:
-    files = WeightFiles.find(folder_of(checkpoint))
+def _row(checkpoint: Checkpoint, source: Source, shape: Shape) -> CheckpointRow:
+    stated = registry.families()[checkpoint.family].models.get(checkpoint.model)
     return CheckpointRow(
         family=checkpoint.family,
         model=checkpoint.model,
@@ -138,12 +156,12 @@ def _row(checkpoint: Checkpoint, shape: Shape) -> CheckpointRow:
         source=checkpoint.source,
         revision=checkpoint.revision,
         commit_sha=checkpoint.commit,
-        content_id=files.content_id(),
+        content_id=source.weights.content_id(),
         hidden_size=shape.hidden_size,
         layers=shape.layers,
         vocab_size=shape.vocab_size,
-        parameters=shape.parameters,
-        weight_bytes=files.size(),
+        parameters=shape.parameters or (stated.parameters if stated else None),
+        weight_bytes=source.weights.size(),
     )
 
 

@@ -18,6 +18,7 @@ class Request:
 
     text: a file or the name of a bundled text; None for the family's own. max_tokens: score only the first ones.
     context_length: shorter windows than the model's own. head_tensor: for weight files whose head has another name.
+    keep: leave a model that was downloaded for a text measure in the hub's cache.
     """
 
     measures: tuple[str, ...] = MEASURES
@@ -28,6 +29,7 @@ class Request:
     device: str = "auto"
     head_tensor: str | None = None
     tokenizer: Path | None = None
+    keep: bool = False
 
     def __post_init__(self) -> None:
         for measure in self.measures:

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from saturation import texts
-from saturation.checkpoints.load import Shape, folder_of
+from saturation.checkpoints.load import Shape
+from saturation.checkpoints.source import Source
 from saturation.checkpoints.tokens import Tokens, find_tokenizer, tokenize
 from saturation.errors import CheckpointError, InputError, TextError
 from saturation.families import registry
@@ -41,17 +42,17 @@ class TextReader:
         self._texts: dict[str | None, texts.Text] = {}
         self._tokens: dict[tuple[Path, str], Tokens] = {}
 
-    def read(self, checkpoint: Checkpoint, shape: Shape) -> ScoredText:
+    def read(self, checkpoint: Checkpoint, source: Source, shape: Shape) -> ScoredText:
         """The text as this checkpoint reads it.
 
         Raises TextError for a text that cannot be scored, CheckpointError without a configuration or tokenizer,
         InputError where no end-of-text token is named.
         """
-        path = folder_of(checkpoint)
-        if path.is_file():
+        folder = source.config_folder()
+        if folder is None:
             raise CheckpointError(
-                f"{path} is a bare weight file, so no text can be run through it; give a model folder, or measure "
-                "its spectrum only (--measures spectrum)."
+                f"{source.where} is a bare weight file, so no text can be run through it; give a model folder, or "
+                "measure its spectrum only (--measures spectrum)."
             )
         context_length = self.request.context_length or shape.context_length
         if context_length is None:
@@ -59,7 +60,7 @@ class TextReader:
                 f"The configuration of {checkpoint.name} names no context length; give one with --context-length."
             )
         text = self._text(registry.family(checkpoint.family).text)
-        tokens = self._tokenized(find_tokenizer(checkpoint, self.request.tokenizer), text)
+        tokens = self._tokenized(find_tokenizer(source, self.request.tokenizer), text)
         if len(tokens.ids) < 2:
             raise TextError(
                 f"The text '{text.name}' has {len(tokens.ids)} token(s) for this model; give one of at least two."
@@ -78,7 +79,7 @@ class TextReader:
             context_length=min(context_length, shape.context_length or context_length),
             words=count_words(tokens.text),
             utf8_bytes=len(tokens.text.encode()),
-            inputs=_hash(tokens.ids, first, path),
+            inputs=_hash(tokens.ids, first, folder),
         )
 
     def _text(self, default: str | None) -> texts.Text:

@@ -1,9 +1,14 @@
 """Measure many checkpoints one after another; what was measured stays, whatever happens to the rest."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from saturation.checkpoints import library
+from saturation.checkpoints.resolve import resolve
 from saturation.errors import InputError, SaturationError
+from saturation.families import registry
 from saturation.families.model import Checkpoint
 from saturation.jobs.measure import Measurer
 
@@ -12,11 +17,46 @@ Report = Callable[[int, int, str], None]
 
 @dataclass
 class SweepResult:
-    """How many checkpoints were measured now, were stored already, and which failed with which sentence."""
+    """How many checkpoints were measured now, were stored already, and which failed with which sentence.
 
+    bytes_read: what was read for those measured now; weight_bytes: the size of all their weights.
+    """
+
+    checkpoints: int = 0
     computed: int = 0
     stored: int = 0
+    bytes_read: int = 0
+    weight_bytes: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The command line's JSON."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """The same in a sentence."""
+        counts = f"{self.computed} measured, {self.stored} were stored, {len(self.failed)} failed"
+        read = f"; {self.bytes_read / 1e6:,.1f} MB read of {self.weight_bytes / 1e6:,.1f} MB" if self.computed else ""
+        return f"{self.checkpoints} checkpoints: {counts}{read}."
+
+
+def targets(target: str, steps: str, cache: Path) -> list[list[Checkpoint]]:
+    """The chosen steps of each model that a sweep's target names: a family, a model, a repository or a folder.
+
+    Raises InputError, CheckpointError.
+    """
+    if target in registry.families() and not Path(target).exists():
+        here = library.lab_models(cache) if target == library.LAB else list(registry.family(target).models)
+        if not here:
+            raise InputError(f"No weights of {target} are on this machine; name a model or a folder.")
+        runs = [resolve(f"{target}/{model}", cache) for model in here]
+    else:
+        runs = [resolve(target, cache)]
+    chosen = []
+    for run in runs:
+        by_step = {checkpoint.step or 0: checkpoint for checkpoint in run}
+        chosen.append([by_step[step] for step in pick_steps(list(by_step), steps)])
+    return chosen
 
 
 def pick_steps(known: Sequence[int], steps: str) -> list[int]:
@@ -33,10 +73,16 @@ def pick_steps(known: Sequence[int], steps: str) -> list[int]:
     try:
         if ":" in steps:
             first, last, apart = (int(part) for part in steps.split(":"))
+            if apart < 1:
+                raise ValueError("steps lie at least 1 apart")
             chosen: list[int] = []
             for step in ordered:
                 if first <= step <= last and (not chosen or step - chosen[-1] >= apart):
                     chosen.append(step)
+            if not chosen:
+                raise InputError(
+                    f"There is no checkpoint in --steps {steps}; they reach from {ordered[0]} to {ordered[-1]}."
+                )
             return chosen
         wanted = [int(part) for part in steps.split(",")]
     except ValueError as error:
@@ -53,7 +99,7 @@ def sweep(
     measurer: Measurer, checkpoints: Sequence[Checkpoint], report: Report | None = None, force: bool = False
 ) -> SweepResult:
     """Measure each checkpoint; one that fails is noted and the rest go on. report(done, total, message)."""
-    result, total = SweepResult(), len(checkpoints)
+    result, total = SweepResult(checkpoints=len(checkpoints)), len(checkpoints)
     tell = report or (lambda done, total, message: None)
     for done, checkpoint in enumerate(checkpoints):
         tell(done, total, checkpoint.name)
@@ -69,6 +115,8 @@ def sweep(
             continue
         if measured.computed:
             result.computed += 1
+            result.bytes_read += measured.bytes_read
+            result.weight_bytes += measured.checkpoint.weight_bytes or 0
         else:
             result.stored += 1
     tell(total, total, "done")

@@ -1,5 +1,6 @@
 """The process behind a job: waits for its turn, measures, and writes its progress."""
 
+import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ def work(settings: Settings, job_id: str) -> board.Job:
         job = board.read(settings, job_id)
         if job.state not in board.ACTIVE:
             return job
-        job = replace(job, state="running", message="starting")
+        job = replace(job, state="running", message="starting", pid=os.getpid())
         board.save(settings, job)
         last = 0.0
 

@@ -30,7 +30,7 @@ def m001_tables(connection: Connection) -> None:
             hidden_size INTEGER NOT NULL,
             layers INTEGER,
             vocab_size INTEGER NOT NULL,
-            parameters BIGINT NOT NULL,
+            parameters BIGINT,
             weight_bytes BIGINT
         );
         CREATE TABLE texts (
@@ -83,7 +83,8 @@ def m002_current(connection: Connection) -> None:
         SELECT m.* FROM measurements m JOIN current_checkpoints c USING (checkpoint_id)
         QUALIFY row_number() OVER (
             PARTITION BY m.checkpoint_id, measure, text_id
-            ORDER BY version DESC, tokens DESC NULLS LAST, dtype = 'float32' DESC, measured_at DESC
+            ORDER BY version DESC, tokens DESC NULLS LAST, context_length DESC NULLS LAST, dtype = 'float32' DESC,
+                     measured_at DESC
         ) = 1;
         """
     )

@@ -4,11 +4,13 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from saturation.errors import PackError
@@ -71,6 +73,37 @@ SCHEMAS = {
     "scalars": pa.schema({"measurement_id": _text, "name": _text, "value": pa.float64()}),
     "series": pa.schema({"measurement_id": _text, "name": _text, "values": pa.list_(pa.float64())}),
 }
+# Columns that may hold nothing.
+OPTIONAL = {
+    *("step", "revision", "commit_sha", "layers", "parameters", "weight_bytes"),
+    *("text_id", "tokens", "context_length"),
+}
+# What a row is known by: of each there is one.
+UNIQUE = {
+    "checkpoints": ["checkpoint_id"],
+    "texts": ["text_id"],
+    "measurements": ["measurement_id"],
+    "scalars": ["measurement_id", "name"],
+    "series": ["measurement_id", "name"],
+}
+# Which table and column a column points into.
+POINTS = (
+    ("measurements", "checkpoint_id", "checkpoints"),
+    ("measurements", "text_id", "texts"),
+    ("scalars", "measurement_id", "measurements"),
+    ("series", "measurement_id", "measurements"),
+)
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,  # encrypted, or packed in a way that zipfile does not know
+    AttributeError,
+    pa.ArrowException,
+)
 KEYS = {"checkpoints": "checkpoint_id", "texts": "text_id", "measurements": "measurement_id"}
 # Which rows belong to the chosen models; {models} is a list of 'family/model'.
 _SELECT = {
@@ -133,13 +166,31 @@ def _read(pack: Path) -> dict[str, pa.Table]:
                 if archive.getinfo(f"{name}.parquet").file_size > MAX_TABLE_BYTES:
                     raise PackError(f"{pack.name} is too large: its table {name} is over a gigabyte.")
                 tables[name] = pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).cast(schema)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, pa.ArrowException, AttributeError) as error:
+    except UNREADABLE as error:
         raise PackError(f"{pack.name} is no measurement pack or is damaged; export or download it again.") from error
-    known = set(tables["measurements"]["measurement_id"].to_pylist())
-    for name in ("scalars", "series"):
-        if not known.issuperset(tables[name]["measurement_id"].to_pylist()):
-            raise PackError(f"{pack.name} is damaged: its table {name} names measurements it does not hold.")
+    fault = _fault(tables)
+    if fault:
+        raise PackError(f"{pack.name} is damaged: {fault}; export or download it again.")
     return tables
+
+
+def _fault(tables: dict[str, pa.Table]) -> str | None:
+    """What is wrong with the rows of a pack, None when nothing is."""
+    for name, table in tables.items():
+        needed = [column for column in table.column_names if column in UNIQUE[name] or column not in OPTIONAL]
+        empty = [column for column in needed if table[column].null_count]
+        if empty:
+            return f"its table {name} has no {empty[0]} in some rows"
+        if table.group_by(UNIQUE[name]).aggregate([]).num_rows != table.num_rows:
+            return f"its table {name} holds a row twice"
+    for name, column, target in POINTS:
+        known = pc.is_in(tables[name][column].drop_null(), value_set=tables[target][column].combine_chunks())
+        if not pc.all(known).as_py() and len(known):
+            return f"its table {name} names {target} that it does not hold"
+    numbers = (tables["scalars"]["value"], pc.list_flatten(tables["series"]["values"]))
+    if any(column.null_count or pc.any(pc.is_nan(column)).as_py() for column in numbers):
+        return "it holds values that are no numbers"
+    return None
 
 
 def load(connection: duckdb.DuckDBPyConnection, pack: Path) -> int:

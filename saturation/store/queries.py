@@ -183,8 +183,9 @@ def provenance(store: Store, family: str, models: Sequence[str] | None = None) -
     return store.frame(
         f"""
         SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.source, c.revision,
-               c.commit_sha, c.content_id, c.weight_bytes, m.measure, m.version, m.text_id, t.name AS text_name, m.dtype, m.tokens, m.context_length, m.device,
-               m.measured_at, m.seconds, m.bytes_read, m.software
+               c.commit_sha, c.content_id, c.weight_bytes, m.measure, m.version, m.text_id,
+               t.name AS text_name, m.dtype, m.tokens, m.context_length, m.device, m.measured_at,
+               m.seconds, m.bytes_read, m.software
         FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
         LEFT JOIN texts t USING (text_id)
         WHERE {_CHOSEN} ORDER BY c.parameters, c.model, step, m.measure

@@ -29,7 +29,7 @@ class CheckpointRow:
     hidden_size: int
     layers: int | None
     vocab_size: int
-    parameters: int
+    parameters: int | None
     commit_sha: str | None = None
     weight_bytes: int | None = None
 

@@ -7,27 +7,51 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import labels
+from saturation.jobs import board
 from saturation.jobs.request import MEASURES
 
 WHICH = ("All missing", "About 20", "Picked rows")
 FEW = 20
-DONE, READY, AWAY = "● measured", "○ to do", "– not here"
+DONE, READY, AWAY, QUEUED = "● measured", "○ to do", "– not here", "◔ in a job"
+
+
+def queued(jobs: Sequence[board.Job], name: str) -> pd.DataFrame:
+    """Which steps and measures of a model running jobs are going to measure: columns step, measure."""
+    pairs = [
+        (int(target.rpartition("@")[2]), measure)
+        for job in jobs
+        if job.state in board.ACTIVE
+        for target in job.targets
+        if target.rpartition("@")[0] == name
+        for measure in job.measures
+    ]
+    return pd.DataFrame(pairs, columns=["step", "measure"])
+
+
+def with_queue(known: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:
+    """The catalogue with a column `<measure>_queued` for each measure."""
+    return known.assign(
+        **{
+            f"{measure}_queued": known["step"].isin(waiting.loc[waiting["measure"] == measure, "step"])
+            for measure in MEASURES
+        }
+    )
 
 
 def states(known: pd.DataFrame) -> pd.DataFrame:
     """The catalogue in words: step, where the weights are, and the state of each measure."""
     table = pd.DataFrame({"step": known["step"], "weights": np.where(known["available"], "here", "not here")})
     for measure in MEASURES:
-        missing = np.where(known["available"], READY, AWAY)
+        missing = np.where(known[f"{measure}_queued"], QUEUED, np.where(known["available"], READY, AWAY))
         table[measure] = np.where(known[measure], DONE, missing)
     return table
 
 
 def missing(known: pd.DataFrame, measures: Sequence[str]) -> list[int]:
-    """Steps whose weights are here and that lack one of the measures."""
-    if not measures:
-        return []
-    lacks = ~known[list(measures)].all(axis=1)
+    """Steps whose weights are here and that lack one of the measures, but for those that a job is at."""
+    lacks = pd.Series(False, index=known.index)
+    for measure in measures:
+        lacks |= ~known[measure] & ~known[f"{measure}_queued"]
     return [int(step) for step in known.loc[lacks & known["available"], "step"]]
 
 
@@ -57,6 +81,8 @@ def plan(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Seque
     if steps:
         first, last = labels.step(steps[0]), labels.step(steps[-1])
         return f"Steps {first} to {last}: {', '.join(measures)}. What is measured already is not measured again."
+    if known[[f"{measure}_queued" for measure in measures]].to_numpy().any():
+        return "A job is at it; the table and the maps fill as it goes."
     if which == "Picked rows":
         return "The picked checkpoints have these measures already, or their weights are not on this machine."
     away = int((~known[list(measures)].all(axis=1)).sum())

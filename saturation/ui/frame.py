@@ -18,6 +18,11 @@ output head does meanwhile. Definitions follow Godey, de la Clergerie and Sagot,
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="7" fill="#2b0a57"/>
 <path d="M5 8c5 13 9 15 13 12s6-7 9-9" fill="none" stroke="#fba836" stroke-width="4" stroke-linecap="round"/></svg>"""
+MARK = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 168 32" width="168" height="32">
+<rect width="32" height="32" rx="7" fill="#2b0a57"/>
+<path d="M5 8c5 13 9 15 13 12s6-7 9-9" fill="none" stroke="#fba836" stroke-width="4" stroke-linecap="round"/>
+<text x="43" y="23" font-family="'Source Serif 4', 'Source Serif Pro', Georgia, serif" font-size="21" font-weight="600"
+fill="{ink}">Saturation</text></svg>"""
 STYLE = """<style>
 .stMainBlockContainer { max-width: 1240px; }
 .stMainBlockContainer h1 { padding: 0 0 0.9rem; }
@@ -65,8 +70,8 @@ def open_page(page: Page) -> View:
         menu_items={"About": ABOUT},
     )
     st.html(STYLE)
+    st.logo(MARK.format(ink=theme().text), size="large")
     with st.sidebar:
-        st.markdown("### Saturation")
         menu = st.container(gap=None)
         st.space("xsmall")
     eyebrow = st.container(key="eyebrow")

@@ -76,7 +76,7 @@ def _job(job: board.Job) -> None:
     word, colour = STATES[job.state]
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{job.title}** :{colour}-badge[{word}]")
+            st.markdown(f"**{job.title}** :{colour}-badge[{word}]", width="stretch")
             if job.state in board.ACTIVE:
                 st.button("Cancel", key=f"cancel-{job.id}", on_click=_quietly, args=(board.cancel, job.id))
             else:

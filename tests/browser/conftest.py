@@ -96,6 +96,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "(SELECT checkpoint_id FROM checkpoints WHERE family = 'lab' AND model = 'w8' AND step = ?)",
             [MEASURED_LATER],
         )
+        for table in ("scalars", "series"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE measurement_id NOT IN (SELECT measurement_id FROM measurements)"
+            )
     return folder
 
 
@@ -140,7 +144,7 @@ def settled(page) -> None:
     page.wait_for_function(
         "!document.querySelector('[data-testid=stSkeleton]') &&"
         " [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every("
-        "chart => chart.querySelector('.main-svg .plot, .main-svg .annotation'))"
+        "chart => chart.querySelector('.main-svg .cartesianlayer .subplot'))"
     )
     page.wait_for_timeout(150)
 

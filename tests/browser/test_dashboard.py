@@ -24,7 +24,7 @@ def chart(page, title: str):
 
 def flags(page) -> set[str]:
     """The words on the step cursors of the figures."""
-    return set(page.locator(".annotation-text", has_text=re.compile(r"^step [\d,]+$")).all_inner_texts())
+    return set(page.locator(".annotation-text", has_text=re.compile(r"^step [\d,]+$")).all_text_contents())
 
 
 def figure(page, title: str) -> dict:
@@ -142,8 +142,7 @@ def test_the_film_plays_in_the_browser(browse, server):
     page = browse(f"{server}/Singular_values?family=pythia&model=14m&step=0")
     film = chart(page, "spectrum-as-a-film")
     film.scroll_into_view_if_needed()
-    label = film.locator(".slider-label")
-    assert label.inner_text() == "step 0"
+    assert film.locator(".slider-label").first.text_content() == "step 0"
     film.locator(".updatemenu-button").first.click()
     page.wait_for_function(
         "document.querySelector('.st-key-spectrum-as-a-film .slider-label').textContent === 'step 10,000'"
@@ -178,6 +177,7 @@ def test_the_camera_saves_the_figure(browse, server, kind, start):
     page = browse(f"{server}/Anisotropy{VIEW}")
     if kind == "PNG":
         page.get_by_role("radio", name="PNG").click()
+        page.wait_for_timeout(500)  # the figures are drawn anew with the other format
         settled(page)
     plot = chart(page, "last-layer-along-training")
     plot.scroll_into_view_if_needed()
@@ -245,7 +245,9 @@ def test_measuring_a_missing_step_brings_it_to_the_map_without_a_restart(browse,
     button = page.get_by_role("button", name=re.compile(r"Measure \d+ checkpoint"))
     count = int(re.search(r"\d+", button.inner_text()).group())
     button.click()
-    page.get_by_text("done", exact=True).wait_for(timeout=90_000)
+    ended = page.get_by_text(re.compile("^(done|failed)$"))
+    ended.wait_for(timeout=90_000)
+    assert ended.inner_text() == "done"
     page.get_by_text("Every checkpoint has these measures.").wait_for()
     page.get_by_test_id("stSidebar").get_by_role("link", name="Singular values").click()
     page.get_by_text("Singular values · lab/w8").wait_for()

@@ -1,0 +1,111 @@
+"""Loss and what is derived from it, by hand."""
+
+import math
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saturation.errors import InputError, NotFiniteError
+from saturation.measures import loss as loss_module
+from saturation.measures.loss import Loss, RunningLoss, count_words
+
+
+def scored(logits: torch.Tensor, targets: list[int], words: int = 1, utf8_bytes: int = 1) -> Loss:
+    """The loss of positions whose logits are the states themselves."""
+    sums = RunningLoss()
+    sums.update(logits, torch.tensor(targets), lambda states: states, logits.shape[1])
+    return sums.value(words, utf8_bytes)
+
+
+def test_by_hand() -> None:
+    # Probabilities (1/2, 1/4, 1/4) and (1/8, 1/8, 3/4); the targets have 1/4 and 3/4.
+    logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]]))
+    found = scored(logits, [1, 2], words=3, utf8_bytes=5)
+    nats = math.log(4) + math.log(4 / 3)
+    assert found.nats_per_token == pytest.approx(nats / 2, rel=1e-6)
+    assert found.perplexity == pytest.approx(4 / math.sqrt(3), rel=1e-6)
+    assert found.word_perplexity == pytest.approx(math.exp(nats / 3), rel=1e-6)
+    assert found.bits_per_byte == pytest.approx(math.log2(16 / 3) / 5, rel=1e-6)
+    assert found.accuracy == 0.5
+    assert found.tokens == 2
+
+
+def test_a_model_that_knows_nothing_loses_log_v() -> None:
+    found = scored(torch.zeros(10, 50), list(range(10)), words=10)
+    assert found.nats_per_token == pytest.approx(math.log(50), rel=1e-6)
+    assert found.perplexity == found.word_perplexity == pytest.approx(50, rel=1e-5)
+    assert found.accuracy == 0.1  # the first of equal guesses counts
+
+
+def test_a_shift_of_all_logits_changes_nothing() -> None:
+    logits = torch.randn(30, 7, generator=torch.Generator().manual_seed(0))
+    targets = [number % 7 for number in range(30)]
+    assert scored(logits + 50, targets).nats_per_token == pytest.approx(scored(logits, targets).nats_per_token, abs=1e-5)
+
+
+@pytest.mark.parametrize("room", [1, 7, 8, 70, 10_000])
+def test_chunks_of_logits_do_not_change_it(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    logits = torch.randn(30, 7, generator=torch.Generator().manual_seed(0))
+    targets = [number % 7 for number in range(30)]
+    whole, seen = scored(logits, targets), []
+    monkeypatch.setattr(loss_module, "LOGITS_PER_CHUNK", room)
+    sums = RunningLoss()
+    sums.update(logits, torch.tensor(targets), lambda states: (seen.append(len(states)), states)[1], 7)
+    found = sums.value(1, 1)
+    assert max(seen) == max(1, min(30, room // 7))
+    assert sum(seen) == 30
+    assert found.nats_per_token == pytest.approx(whole.nats_per_token, rel=1e-12)
+    assert found.accuracy == whole.accuracy
+
+
+def test_batches_add_up() -> None:
+    logits = torch.randn(30, 7, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(30) % 7
+    sums = RunningLoss()
+    for part in (slice(0, 1), slice(1, 20), slice(20, 30)):
+        sums.update(logits[part], targets[part], lambda states: states, 7)
+    assert sums.value(1, 1).nats_per_token == pytest.approx(scored(logits, targets.tolist()).nats_per_token, rel=1e-12)
+
+
+def test_half_precision_is_summed_in_more() -> None:
+    # 3000 tokens of log 50 each: a sum of 11,736 nats would stop growing in bfloat16.
+    found = scored(torch.zeros(3000, 50, dtype=torch.bfloat16), [0] * 3000)
+    assert found.nats_per_token == pytest.approx(math.log(50), rel=1e-6)
+
+
+def test_a_perplexity_without_bound_is_infinite() -> None:
+    found = scored(torch.tensor([[0.0, 2000.0]]), [0])
+    assert (found.nats_per_token, found.perplexity) == (2000, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("one", 1), ("one two", 2), ("one  two\n\tthree", 3), ("one two\n", 3), (" one", 2), ("", 1), (" ", 2)],
+)
+def test_words_are_counted_as_the_harness_does(text: str, words: int) -> None:
+    assert count_words(text) == words
+
+
+@given(st.text(alphabet="a é\n\t\u00a0\u2003.", max_size=40))
+def test_words_are_pieces_between_runs_of_whitespace(text: str) -> None:
+    assert count_words(text) == len(re.split(r"\s+", text))
+
+
+@pytest.mark.parametrize(("words", "utf8_bytes"), [(0, 1), (1, 0)])
+def test_nothing_to_divide_by(words: int, utf8_bytes: int) -> None:
+    with pytest.raises(InputError, match="No token was scored"):
+        scored(torch.zeros(1, 2), [0], words, utf8_bytes)
+
+
+def test_no_token() -> None:
+    with pytest.raises(InputError, match="No token was scored"):
+        RunningLoss().value(1, 1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_no_numbers(bad: float) -> None:
+    with pytest.raises(NotFiniteError, match="loss is not a number"):
+        scored(torch.tensor([[0.0, bad]]), [0])
