@@ -226,6 +226,7 @@ class TestCoverage:
         {
             "step": [0, 1, 2, 3],
             "available": [True, True, False, True],
+            "place": ["here", "hub", "", "here"],
             "spectrum": [True, False, False, True],
             "anisotropy": [True, True, False, False],
             "loss": [True, True, False, True],
@@ -236,7 +237,7 @@ class TestCoverage:
     def test_states_in_words(self):
         table = coverage.states(self.known)
         assert table["spectrum"].tolist() == [coverage.DONE, coverage.READY, coverage.AWAY, coverage.DONE]
-        assert table["weights"].tolist() == ["here", "here", "not here", "here"]
+        assert table["weights"].tolist() == ["here", "hub", "not here", "here"]
 
     @pytest.mark.parametrize(
         ("measures", "which", "picked", "steps"),

@@ -9,6 +9,7 @@ import streamlit as st
 from saturation.figures import labels
 from saturation.jobs import board
 from saturation.jobs.request import MEASURES
+from saturation.ui.tiles import aside
 
 WHICH = ("All missing", "About 20", "Picked rows")
 FEW = 20
@@ -40,7 +41,7 @@ def with_queue(known: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:
 
 def states(known: pd.DataFrame) -> pd.DataFrame:
     """The catalogue in words: step, where the weights are, and the state of each measure."""
-    table = pd.DataFrame({"step": known["step"], "weights": np.where(known["available"], "here", "not here")})
+    table = pd.DataFrame({"step": known["step"], "weights": known["place"].where(known["available"], "not here")})
     for measure in MEASURES:
         missing = np.where(known[f"{measure}_queued"], QUEUED, np.where(known["available"], READY, AWAY))
         table[measure] = np.where(known[measure], DONE, missing)
@@ -95,7 +96,8 @@ def numbers(known: pd.DataFrame) -> None:
     """How many checkpoints are known, here, and complete."""
     with st.grid(3, min_column_width=100, border=True):
         st.metric("Checkpoints", len(known))
-        st.metric("Weights here", int(known["available"].sum()))
+        away = int((known["place"] == "hub").sum())
+        st.metric("Weights here", int((known["place"] == "here").sum()), **aside(f"{away} on the hub" if away else ""))
         st.metric("Complete", int(known[list(MEASURES)].all(axis=1).sum()))
 
 

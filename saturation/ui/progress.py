@@ -74,17 +74,22 @@ def _listing() -> None:
 
 def _job(job: board.Job) -> None:
     word, colour = STATES[job.state]
+    running = job.state in board.ACTIVE
     with st.container(border=True, gap="xsmall"):
+        st.markdown(f"**{job.title}** :{colour}-badge[{word}]")
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{job.title}** :{colour}-badge[{word}]", width="stretch")
-            if job.state in board.ACTIVE:
-                st.button("Cancel", key=f"cancel-{job.id}", on_click=_quietly, args=(board.cancel, job.id))
-            else:
-                st.button("Dismiss", key=f"dismiss-{job.id}", on_click=_quietly, args=(board.dismiss, job.id))
-        if job.state in board.ACTIVE:
-            st.progress(job.done / max(job.total, 1), text=f"{job.done} of {job.total} · {job.message}")
-        else:
-            st.caption(f"{job.done} of {job.total} · {', '.join(job.measures)} · {_took(job)}")
+            about = job.message if running else f"{', '.join(job.measures)} · {_took(job)}"
+            st.caption(f"{job.done} of {job.total} · {about}", width="stretch")
+            st.button(
+                "Cancel" if running else "Dismiss",
+                key=f"end-{job.id}-{running}",
+                on_click=_quietly,
+                args=(board.cancel if running else board.dismiss, job.id),
+                type="tertiary",
+                icon=":material/close:",
+            )
+        if running:
+            st.progress(job.done / max(job.total, 1))
         if job.error:
             st.error(job.error, icon=":material/error:")
 

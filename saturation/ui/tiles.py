@@ -1,5 +1,7 @@
 """The verdict card and the number tiles of the overview page."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -35,22 +37,22 @@ def tiles(trajectory: pd.DataFrame, step: int) -> None:
         st.metric(
             "Loss, nats/token",
             labels.number(row["nats_per_token"], 4),
-            **_aside(f"{100 * rise:+.2f} % to its best" if pd.notna(rise) else ""),
+            **aside(f"{100 * rise:+.2f} % to its best" if pd.notna(rise) else ""),
         )
         st.metric(
             "Last-layer anisotropy",
             labels.number(row["anisotropy"]),
-            **_aside(_pair("{} centred", row["centred_anisotropy"])),
+            **aside(_pair("{} centred", row["centred_anisotropy"])),
         )
         st.metric(
             "Singular entropy, nats",
             labels.number(row["singular_entropy"]),
-            **_aside(_pair("{} centred", row["centred_singular_entropy"])),
+            **aside(_pair("{} centred", row["centred_singular_entropy"])),
         )
         st.metric(
             "Effective rank",
             labels.number(row["effective_rank"]),
-            **_aside(f"of {row['hidden_size']:.0f} dimensions" if pd.notna(row["effective_rank"]) else ""),
+            **aside(f"of {row['hidden_size']:.0f} dimensions" if pd.notna(row["effective_rank"]) else ""),
         )
 
 
@@ -58,5 +60,6 @@ def _pair(text: str, value: float) -> str:
     return text.format(labels.number(value)) if pd.notna(value) else ""
 
 
-def _aside(text: str) -> dict:
+def aside(text: str) -> dict[str, Any]:
+    """A quiet second line of a tile."""
     return {"delta": text or None, "delta_color": "off", "delta_arrow": "off"}
