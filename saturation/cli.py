@@ -182,7 +182,7 @@ def audit_command(context: Context, target: str, as_json: bool) -> None:
     from saturation.jobs import audit
 
     checkpoints = resolve(target, context.settings.cache)
-    found = audit.audit_model(context.store, checkpoints, context.settings.cache)
+    found, _ = audit.audit_model(context.store, checkpoints, context.settings.cache)
     name = f"{checkpoints[0].family}/{checkpoints[0].model}"
     _say(audit.as_json(found), as_json, audit.as_text(found, name))
 

@@ -1,4 +1,4 @@
-"""The requests that the stand-in hub and its storage host answer: listings, `resolve`, ranges, and the faults asked for."""
+"""What the stand-in hub and its storage host answer: listings, `resolve`, byte ranges, and the faults asked for."""
 
 import json
 import sys

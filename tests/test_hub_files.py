@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -301,3 +302,21 @@ def test_an_index_that_names_other_shards_is_refused(server: StandInHub, tmp_pat
     read = HubWeights(REPO, commit, tmp_path / "cache", revision="step7", connection=hasty())
     with pytest.raises(hub.HubDamagedError, match=f"{REPO}@step7 lacks the shard"):
         read.read(HEAD)
+
+
+def test_many_threads_at_once_get_whole_files_and_leave_none(
+    server: StandInHub, folder: Path, tmp_path: Path, own: Path
+) -> None:
+    commits = server.add(REPO, {f"step{n}": folder for n in range(4)})
+
+    def work(commit: str) -> tuple[bytes, torch.Tensor]:
+        with snapshot(tmp_path, commit, remove_after=True) as found:
+            data = (found / "model.safetensors").read_bytes()
+            return data, HubWeights(REPO, commit, tmp_path / "cache", connection=hasty()).read(HEAD)[0]
+
+    before = held(own)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(work, list(commits.values()) * 4))
+    expected = (folder / "model.safetensors").read_bytes()
+    assert all(data == expected and torch.equal(head, weights()[HEAD]) for data, head in results)
+    assert held(own) == before == set()

@@ -96,6 +96,11 @@ def test_a_sweep_reads_the_heads_and_little_more(hub: StandInHub, published: dic
         exact = np.linalg.svd(head, compute_uv=False)
         assert np.abs(stored[step] - exact).max() < 1e-12 * exact[0]
 
+    from saturation.ui.verdict import verdict
+
+    sure = queries.trajectory(store(cache), "pythia")
+    assert verdict(sure).notes == ("86 doubtful checkpoints are left out.",)
+
     hub.forget()
     again = run("sweep", "pythia/14m", "--measures", "spectrum")
     assert (again["computed"], again["stored"]) == (0, 154)
@@ -109,6 +114,8 @@ def test_an_audit_finds_exactly_the_stale_branches_before_anything_is_downloaded
     assert [int(step) for step in found["doubtful"]] == STALE
     assert not hub.received("*safetensors*")
 
+
+def test_a_sweep_of_some_steps_marks_what_repeats_any_other(hub: StandInHub, cache: Path) -> None:
     run("sweep", "pythia/14m", "--measures", "spectrum", "--steps", f"0,{STALE[0]},143000")
     marked = queries.trajectory(store(cache), "pythia").set_index("step")["doubtful"]
     assert marked[STALE[0]].startswith("same weights as step")

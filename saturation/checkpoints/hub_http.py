@@ -90,13 +90,15 @@ class Connection:
                 return  # the last attempt was given up for its pace just when it was done
             with self._response(url, place, {"Range": f"bytes={position}-{stop - 1}"}) as response:
                 skip, end = usable_part(response, place, position, stop, size, self.patience)
+                # A server that ignores the range would send the file to its end.
+                goes_on = response.status_code == 200 and response.headers.get("Content-Length") != str(stop)
                 for chunk in self._chunks(response, place):
                     kept = chunk[skip : skip + end - position]
                     skip = max(skip - len(chunk), 0)
                     sink(kept)
                     position += len(kept)
-                    if position == stop and response.status_code == 200:
-                        return  # a server that ignores the range would go on to the end of the file
+                    if position == stop and goes_on:
+                        return
             if position < stop:
                 short = f"The hub sent {position - start} of the {stop - start} bytes asked of {place}"
                 raise AgainError(HubDamagedError(f"{short}; try again later (what was read is kept)."))

@@ -84,6 +84,8 @@ def _of_family(family: str, model: str, step: str | None, cache: Path, refresh: 
         return list(found.values())
     if step is not None and step.isdecimal() and int(step) in found:
         return [found[int(step)]]
+    if step == "0" and list(found) == [None]:  # how the store and the pages number a model of one checkpoint
+        return list(found.values())
     repo = library.repository(family, model)
     if step is not None and repo is not None and not step.isdecimal():
         other = library.at_revision(cache, family, model, step)

@@ -8,8 +8,10 @@ names that weights need to plain values of its own, and refuses every other, so 
 
 import io
 import pickle
+import pickletools
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -20,6 +22,30 @@ from saturation.errors import CheckpointError
 # The directory and the pickle take about 75 and 110 bytes a tensor: one block each for most models.
 BLOCK = 32_768
 MAX_PICKLE_BYTES = 64_000_000
+# The operations with which torch.save writes weights: constants, containers, and calls of the names below.
+OPERATIONS = {
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE"),
+    *("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "SETITEM", "SETITEMS", "APPEND", "APPENDS"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
+}
+# What the zip and pickle readers raise for bytes that make no sense.
+NONSENSE = (
+    pickle.UnpicklingError,
+    zlib.error,
+    struct.error,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    StopIteration,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    OSError,
+)
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 # Types as safetensors names them, with their bytes per element.
 STORAGES = {
@@ -131,18 +157,34 @@ class RangedFile(io.RawIOBase):
         if wanted <= 0:
             return 0
         data = self._get(self._at, self._at + wanted)
-        buffer[:wanted] = data
-        self._at += wanted
-        return wanted
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
     def _get(self, start: int, stop: int) -> bytes | bytearray:
+        """Bytes from start on, up to stop or the end of their block."""
         for first, block in self._blocks.items():
-            if first <= start and stop <= first + len(block):
+            if first <= start < first + len(block):
                 return block[start - first : stop - first]
-        # Near the end the directory follows: one read takes it whole.
-        first = min(start, max(self._size - BLOCK, 0)) if self._size - start <= BLOCK else start
-        self._blocks[first] = self._read(first, min(max(stop, first + BLOCK), self._size))
+        # Near the end lies the archive's directory: its last block is read whole.
+        last = max(self._size - BLOCK, 0)
+        first = last if start >= last else start - start % BLOCK
+        self._blocks[first] = self._read(first, min(first + BLOCK, self._size))
         return self._blocks[first][start - first : stop - first]
+
+
+class _CodeError(Exception):
+    """The pickle asks for something that weights do not need."""
+
+
+def _tensors_of(data: bytes) -> Any:
+    """The object of a pickle. Looks at every operation first: a hostile one can ask for endless memory."""
+    for operation, argument, _ in pickletools.genops(data):
+        if operation.name not in OPERATIONS:
+            raise _CodeError(operation.name)
+        if operation.name == "LONG_BINPUT" and int(argument or 0) > len(data):
+            raise ValueError("a place in the memo that no pickle of this length needs")
+    return _Names(io.BytesIO(data)).load()
 
 
 class _Names(pickle.Unpickler):
@@ -167,7 +209,7 @@ class _Names(pickle.Unpickler):
             return STORAGES[name]
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
-        raise pickle.UnpicklingError(f"{module}.{name}")
+        raise _CodeError(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key = pid[:3]
@@ -201,7 +243,7 @@ def contents(stream: io.RawIOBase, where: str) -> dict[str, ZipTensor]:
             order = f"{folder}byteorder"
             if order in members and archive.read(order).strip() != b"little":
                 raise ValueError("big-endian")
-            found = _Names(io.BytesIO(archive.read(f"{folder}data.pkl"))).load()
+            found = _tensors_of(archive.read(f"{folder}data.pkl"))
         state = found.get("state_dict", found)
         return {
             str(name): _placed(str(name), view, members[f"{folder}data/{view.storage.key}"])
@@ -210,15 +252,15 @@ def contents(stream: io.RawIOBase, where: str) -> dict[str, ZipTensor]:
         }
     except zipfile.BadZipFile as error:
         raise CheckpointError(
-            f"{where} is no zip archive: it was saved before PyTorch 1.6 or is cut off, and cannot be read in part; "
+            f"{where} is no sound zip archive (saved before PyTorch 1.6, or damaged) and cannot be read in part; "
             "save it as safetensors, or choose another revision."
         ) from error
-    except pickle.UnpicklingError as error:
+    except _CodeError as error:
         raise CheckpointError(
             f"{where} holds more than plain weights ({error}), and code from a checkpoint is never run; "
             "save it as safetensors, or choose another revision."
         ) from error
-    except (ValueError, LookupError, TypeError, AttributeError, EOFError, StopIteration, NotImplementedError) as error:
+    except NONSENSE as error:
         raise CheckpointError(
             f"{where} cannot be read as plain weights ({type(error).__name__}); "
             "save it as safetensors, or choose another revision."
@@ -242,7 +284,7 @@ def extent(tensor: ZipTensor, header: bytes | bytearray, where: str) -> tuple[in
 
     The member's own header has padding that the directory does not tell. Raises CheckpointError.
     """
-    magic, name, extra = LOCAL_HEADER.unpack(header)
+    magic, name, extra = LOCAL_HEADER.unpack(header) if len(header) == LOCAL_HEADER.size else (b"", 0, 0)
     if magic != b"PK\x03\x04":
         raise CheckpointError(f"The directory of {where} is damaged; choose another revision.")
     start = tensor.member + LOCAL_HEADER.size + name + extra + tensor.first * ITEM_BYTES[tensor.dtype]

@@ -34,7 +34,7 @@ def along_training(
     frame = trajectory[trajectory[column].notna()]
     if frame.empty:
         return None
-    figure = parts.blank(theme, height, hovermode="closest", margin={"l": 58, "r": 14, "t": 48, "b": 52})
+    figure = parts.blank(theme, height, hovermode="closest", margin={"l": 58, "r": parts.FLAG_ROOM, "t": 48, "b": 52})
     counts = sizes(frame)
     for name, style in line_styles(counts, theme, span).items():
         rows = frame[frame["model"] == name].sort_values("step")

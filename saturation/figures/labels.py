@@ -36,6 +36,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def cosine(value: float) -> str:
+    """A mean cosine, to three decimals: a smaller one is no different from none."""
+    return f"{value:.3f}" if value is not None and math.isfinite(value) else "–"
+
+
 def model(name: str, parameters: float) -> str:
     """A model in a legend: its name and its size."""
     return f"{name} · {count(parameters)}" if parameters and math.isfinite(parameters) else name

@@ -53,7 +53,7 @@ def linked_figure(
         hoverdistance=-1,
         spikedistance=-1,
         showlegend=False,
-        margin={"l": 52, "r": 14, "t": 34, "b": 52},
+        margin={"l": 52, "r": parts.FLAG_ROOM, "t": 34, "b": 52},
     )
     _loss(figure, trajectory, scale, theme)
     _pair(figure, trajectory, "anisotropy", "y2", scale, theme.anisotropy)
@@ -146,11 +146,11 @@ def _loss(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme
         )
         figure.add_annotation(
             text=f"exact entropy of the text {floors[0]:.3f}",
-            x=1,
+            x=0,
             xref="paper",
             y=float(floors[0]),
             yref="y",
-            xanchor="right",
+            xanchor="left",
             yanchor="bottom",
             showarrow=False,
             font={"size": 11, "color": theme.anisotropy},

@@ -12,8 +12,9 @@ from saturation.figures import labels
 from saturation.figures.steps import StepScale, positions
 from saturation.figures.theme import Theme, template
 
+FLAG_ROOM = 38  # pixels right of a step axis, half the flag of a cursor at its end
 # A map has a title and a colour bar above it, for which plotly would reserve room twice.
-MAP_MARGIN = {"l": 62, "r": 14, "t": 46, "b": 52, "autoexpand": False}
+MAP_MARGIN = {"l": 62, "r": FLAG_ROOM, "t": 46, "b": 52, "autoexpand": False}
 
 
 def blank(theme: Theme, height: int, **layout: Any) -> go.Figure:
@@ -59,22 +60,13 @@ def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: The
             yref="paper",
             yanchor="top",
             yshift=-5,
-            xanchor=_anchor(figure, place),
+            xanchor="center",
             showarrow=False,
             font={"color": theme.background, "size": 11},
             bgcolor=theme.text,
             borderpad=3,
             name="cursor",
         )
-
-
-def _anchor(figure: go.Figure, place: float) -> str:
-    """The side of the flag that keeps it inside the figure."""
-    if not figure.layout.xaxis.range:
-        return "center"
-    low, high = figure.layout.xaxis.range
-    share = (place - low) / (high - low)
-    return "left" if share < 0.08 else "right" if share > 0.92 else "center"
 
 
 def add_title(figure: go.Figure, text: str, unit: str, top: float, theme: Theme) -> None:

@@ -4,32 +4,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from saturation.checkpoints import library
 from saturation.checkpoints.audit import Audit, audit
 from saturation.checkpoints.source import open_source
+from saturation.errors import InputError
 from saturation.families.model import Checkpoint
 from saturation.store import Store, queries
 
 
-def content_ids(checkpoints: Sequence[Checkpoint], cache: Path) -> dict[int, str]:
-    """Content id of the weights by step: from the hub's listing, or by hashing local files.
+def content_ids(checkpoints: Sequence[Checkpoint], cache: Path) -> tuple[dict[int, str], int]:
+    """Content id of the weights by step, from the hub's listing or by hashing local files, and the bytes it took.
 
     Checkpoints without a step are left out. Raises CheckpointError, HubError.
     """
-    return {
-        checkpoint.step: open_source(checkpoint, cache).weights.content_id()
-        for checkpoint in checkpoints
-        if checkpoint.step is not None
-    }
+    found, received = {}, 0
+    for checkpoint in checkpoints:
+        if checkpoint.step is not None:
+            source = open_source(checkpoint, cache)
+            found[checkpoint.step] = source.weights.content_id()
+            received += source.bytes_read
+    return found, received
 
 
-def audit_model(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) -> Audit:
-    """Compare one model's checkpoints with each other and with what the store knows, and record the doubtful ones."""
+def audit_model(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) -> tuple[Audit, int]:
+    """Compare one model's checkpoints with each other and with what the store knows, and record the doubtful ones.
+
+    checkpoints: all that are known of the model. Returns what was found and how many bytes were received for it.
+    """
+    if len(checkpoints) < 2:
+        raise InputError("An audit compares checkpoints with each other; name a model or a folder that holds several.")
     store.ensure()
     family, model = checkpoints[0].family, checkpoints[0].model
-    known = queries.content_ids(store, family, model)
-    found = audit(known | content_ids(checkpoints, cache))
+    ids, received = content_ids(checkpoints, cache)
+    found = audit(queries.content_ids(store, family, model) | ids)
     store.mark(family, model, found.doubtful)
-    return found
+    return found, received
+
+
+def audit_published(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) -> int:
+    """Audit every published model of which some checkpoints are about to be measured; returns the bytes received.
+
+    All revisions of a model are compared, not only those chosen: a stale branch may repeat one that is not.
+    """
+    received = 0
+    for family, model in dict.fromkeys((item.family, item.model) for item in checkpoints if item.path is None):
+        every = list(library.list_checkpoints(cache, family, model).values())
+        if len(every) > 1:
+            received += audit_model(store, every, cache)[1]
+    return received
 
 
 def as_json(found: Audit) -> dict[str, Any]:

@@ -89,8 +89,8 @@ class TextReader:
 
     def _tokenized(self, tokenizer: Path, text: texts.Text) -> Tokens:
         key = (tokenizer, text.text_id)
-        if key not in self._tokens:
-            self._tokens[key] = tokenize(tokenizer, text.content, self.request.max_tokens)
+        if key not in self._tokens:  # the last one only: each step folder of a run may bring its own tokenizer
+            self._tokens = {key: tokenize(tokenizer, text.content, self.request.max_tokens)}
         return self._tokens[key]
 
 

@@ -10,6 +10,7 @@ from saturation.checkpoints.resolve import resolve
 from saturation.errors import InputError, SaturationError
 from saturation.families import registry
 from saturation.families.model import Checkpoint
+from saturation.jobs.audit import audit_published
 from saturation.jobs.measure import Measurer
 
 Report = Callable[[int, int, str], None]
@@ -98,9 +99,17 @@ def pick_steps(known: Sequence[int], steps: str) -> list[int]:
 def sweep(
     measurer: Measurer, checkpoints: Sequence[Checkpoint], report: Report | None = None, force: bool = False
 ) -> SweepResult:
-    """Measure each checkpoint; one that fails is noted and the rest go on. report(done, total, message)."""
+    """Measure each checkpoint; one that fails is noted and the rest go on. report(done, total, message).
+
+    Published models are audited first, so that doubtful checkpoints are marked before they are drawn.
+    """
     result, total = SweepResult(checkpoints=len(checkpoints)), len(checkpoints)
     tell = report or (lambda done, total, message: None)
+    tell(0, total, "comparing content ids")
+    try:
+        result.bytes_read = audit_published(measurer.store, checkpoints, measurer.cache)
+    except SaturationError as error:
+        result.failed["audit"] = str(error)
     for done, checkpoint in enumerate(checkpoints):
         tell(done, total, checkpoint.name)
 

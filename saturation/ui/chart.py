@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from saturation.figures import standalone
-from saturation.ui.frame import theme
+from saturation.ui import look
 
 
 def chart(
@@ -54,10 +54,10 @@ def chart(
                 icon=":material/download:",
                 help="The numbers of this figure",
             )
-            look = theme()
+            shown = look.theme()
             st.download_button(
                 "HTML",
-                lambda: standalone.page(figure, f"{title}: {name}", guide, provenance, look),
+                lambda: standalone.page(figure, f"{title}: {name}", guide, provenance, shown),
                 file_name=f"{file}.html",
                 mime="text/html",
                 key=f"html-{key}",

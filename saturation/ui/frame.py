@@ -7,8 +7,8 @@ import streamlit as st
 
 from saturation import __version__
 from saturation.errors import SaturationError
-from saturation.figures import LIGHT, THEMES, Theme
-from saturation.ui import controls, progress
+from saturation.figures import Theme
+from saturation.ui import controls, look, progress
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
 
@@ -55,11 +55,6 @@ class View:
         controls.toolbar(self.page, self.selection)
 
 
-def theme() -> Theme:
-    """The figures' theme that goes with the one the browser shows."""
-    return THEMES.get(st.context.theme.type or "light", LIGHT)
-
-
 def open_page(page: Page) -> View:
     """Draw menu and controls, and return what is selected. Stops the page where the store cannot be read."""
     st.set_page_config(
@@ -70,7 +65,7 @@ def open_page(page: Page) -> View:
         menu_items={"About": ABOUT},
     )
     st.html(STYLE)
-    st.logo(MARK.format(ink=theme().text), size="large")
+    st.logo(MARK.format(ink=look.theme().text), size="large", icon_image=ICON)
     with st.sidebar:
         menu = st.container(gap=None)
         st.space("xsmall")
@@ -87,6 +82,7 @@ def open_page(page: Page) -> View:
     with menu:
         _menu(address)
     with st.sidebar:
+        look.watch()
         if page is not MEASURE:
             progress.sidebar()
         st.space("small")
@@ -99,7 +95,7 @@ def open_page(page: Page) -> View:
             persist_state="session",
             help="Format of the file that the camera button above each figure saves (PNG at 4 times the size).",
         )
-    return View(selection, address, theme(), page)
+    return View(selection, address, look.theme(), page)
 
 
 def _menu(address: Mapping[str, str]) -> None:

@@ -32,22 +32,22 @@ def tiles(trajectory: pd.DataFrame, step: int) -> None:
     row = trajectory[trajectory["step"] == step].iloc[0]
     sure = trajectory[trajectory["doubtful"].isna()]
     best = sure["nats_per_token"].min()
+    rise = row["nats_per_token"] / best - 1 if best > 0 else float("nan")
     with st.grid(4, min_column_width=150, border=True):
-        rise = row["nats_per_token"] / best - 1 if best > 0 else float("nan")
         st.metric(
             "Loss, nats/token",
             labels.number(row["nats_per_token"], 4),
-            **aside(f"{100 * rise:+.2f} % to its best" if pd.notna(rise) else ""),
+            **aside("" if pd.isna(rise) else f"{100 * rise:.2f} % above its best" if rise else "its best"),
         )
         st.metric(
             "Last-layer anisotropy",
-            labels.number(row["anisotropy"]),
-            **aside(_pair("{} centred", row["centred_anisotropy"])),
+            labels.cosine(row["anisotropy"]),
+            **aside(_centred(labels.cosine(row["centred_anisotropy"]))),
         )
         st.metric(
             "Singular entropy, nats",
             labels.number(row["singular_entropy"]),
-            **aside(_pair("{} centred", row["centred_singular_entropy"])),
+            **aside(_centred(labels.number(row["centred_singular_entropy"]))),
         )
         st.metric(
             "Effective rank",
@@ -56,8 +56,8 @@ def tiles(trajectory: pd.DataFrame, step: int) -> None:
         )
 
 
-def _pair(text: str, value: float) -> str:
-    return text.format(labels.number(value)) if pd.notna(value) else ""
+def _centred(value: str) -> str:
+    return "" if value == "–" else f"{value} centred"
 
 
 def aside(text: str) -> dict[str, Any]:

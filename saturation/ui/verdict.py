@@ -102,8 +102,8 @@ def _anisotropy(sure: pd.DataFrame) -> str | None:
     if not measured.empty:
         best = measured.iloc[int(measured["nats_per_token"].argmin())]
         if best["step"] != last["step"]:
-            text += f"; it was {best['anisotropy']:.2f} at the best loss"
-    return text + f" and {low['anisotropy']:.2f} at its lowest after the first steps, {labels.step(low['step'])}."
+            text += f", {best['anisotropy']:.2f} at the best loss"
+    return f"{text}; its minimum after the first steps was {low['anisotropy']:.2f}, at step {labels.step(low['step'])}."
 
 
 def _entropy(sure: pd.DataFrame) -> str | None:

@@ -1,0 +1,154 @@
+"""Every named query on a store whose answers can be worked out by hand, and on an empty one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from store_rows import OTHER_TEXT, START, TEXT, anisotropy, checkpoint, empty_store, loss, spectrum
+
+from saturation.store import Store, queries
+
+SCALARS = [name for names in queries.TRAJECTORY_SCALARS.values() for name in names]
+COLUMNS = {
+    "models": "family model parameters hidden_size layers vocab_size checkpoints measured first_step last_step".split(),
+    "steps": ["family", "model", "step", "spectrum"],
+    "texts": ["text_id", "name", "source", "tokens", "checkpoints"],
+    "trajectory": [
+        *"family model step parameters hidden_size layers vocab_size doubtful".split(),
+        *SCALARS,
+        *["tokens", "text_id", "text_name", "dtype"],
+    ],
+    "spectra": ["step", "doubtful", "singular_values", "centred_singular_values"],
+    "layer_anisotropy": (
+        "family model step parameters layers layer depth anisotropy centred_anisotropy doubtful".split()
+    ),
+    "provenance": (
+        "family model step source revision commit_sha content_id weight_bytes measure version text_id text_name "
+        "dtype tokens context_length device measured_at seconds bytes_read software"
+    ).split(),
+}
+ARGUMENTS = {"models": (), "steps": (), "spectra": ("local", "small~1")}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """small~1 at steps 0, 2 and 10 (no spectrum at 10), big~1 without a step, and a second text at one step."""
+    store = empty_store(tmp_path_factory.mktemp("store") / "store.duckdb")
+    small = [checkpoint("small~1", step) for step in (10, 2, 0)]
+    big = checkpoint("big~1", None, parameters=900, hidden_size=4)
+    store.add([spectrum(row, entropy=row.step / 100) for row in small[1:]] + [spectrum(big, entropy=0.9)])
+    store.add([loss(row, nats=3 + row.step) for row in small])
+    store.add([anisotropy(row, last=row.step / 10) for row in small[:2]])
+    store.add([loss(small[0], nats=8.0, text=OTHER_TEXT, tokens=7)])
+    return store
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_an_empty_store_gives_empty_frames_with_the_same_columns(name: str, store: Store, tmp_path: Path) -> None:
+    query, arguments = getattr(queries, name), ARGUMENTS.get(name, ("local",))
+    full, empty = query(store, *arguments), query(empty_store(tmp_path / "empty.duckdb"), *arguments)
+    assert (len(empty), list(empty.columns)) == (0, COLUMNS[name])
+    assert list(full.columns) == COLUMNS[name]
+
+
+def test_a_family_that_is_not_there(store: Store) -> None:
+    for name in COLUMNS:
+        if name not in ("models", "steps", "spectra"):
+            assert len(getattr(queries, name)(store, "pythia")) == 0
+    assert len(queries.trajectory(store, "local", ["nothing"])) == 0
+    assert len(queries.trajectory(store, "local", [])) == 0
+
+
+def test_models(store: Store) -> None:
+    found = queries.models(store)
+    assert found["model"].tolist() == ["small~1", "big~1"]  # by parameters
+    assert found[["parameters", "hidden_size", "checkpoints", "measured"]].to_numpy().tolist() == [
+        [90, 2, 3, 2],
+        [900, 4, 1, 1],
+    ]
+    assert found[["first_step", "last_step"]].to_numpy().tolist() == [[0, 10], [0, 0]]
+
+
+def test_steps(store: Store) -> None:
+    found = {(row.model, row.step): bool(row.spectrum) for row in queries.steps(store).itertuples()}
+    assert found == {("small~1", 0): True, ("small~1", 2): True, ("small~1", 10): False, ("big~1", 0): True}
+
+
+def test_content_ids(store: Store) -> None:
+    assert queries.content_ids(store, "local", "small~1") == {
+        0: "sha256:small~1-0",
+        2: "sha256:small~1-2",
+        10: "sha256:small~1-10",
+    }
+    assert queries.content_ids(store, "local", "nothing") == {}
+
+
+def test_texts_most_used_first(store: Store) -> None:
+    found = queries.texts(store, "local")
+    assert found[["text_id", "name", "tokens", "checkpoints"]].to_numpy().tolist() == [
+        [TEXT.text_id, "text.txt", 9, 3],
+        [OTHER_TEXT.text_id, "other.txt", 7, 1],
+    ]
+
+
+def test_trajectory(store: Store) -> None:
+    found = queries.trajectory(store, "local")
+    assert list(zip(found["model"], found["step"], strict=True)) == [
+        ("small~1", 0),
+        ("small~1", 2),
+        ("small~1", 10),
+        ("big~1", 0),
+    ]
+    nan = float("nan")
+    np.testing.assert_equal(found["singular_entropy"].to_numpy(), [0.0, 0.02, nan, 0.9])
+    np.testing.assert_equal(found["nats_per_token"].to_numpy(), [3.0, 5.0, 13.0, nan])
+    np.testing.assert_equal(found["anisotropy"].to_numpy(), [nan, 0.2, 1.0, nan])
+    assert found["text_name"].tolist()[:3] == ["text.txt"] * 3
+    assert found["tokens"].tolist()[:3] == [9, 9, 9]
+    assert {str(found[name].dtype) for name in SCALARS} == {"float64"}
+
+
+def test_trajectory_on_another_text(store: Store) -> None:
+    found = queries.trajectory(store, "local", ["small~1"], OTHER_TEXT.text_id)
+    nan = float("nan")
+    np.testing.assert_equal(found["nats_per_token"].to_numpy(), [nan, nan, 8.0])
+    np.testing.assert_equal(found["singular_entropy"].to_numpy(), [0.0, 0.02, nan])  # of no text at all
+    np.testing.assert_equal(found["anisotropy"].to_numpy(), [nan, nan, nan])
+
+
+def test_spectra(store: Store) -> None:
+    found = queries.spectra(store, "local", "small~1")
+    assert found["step"].tolist() == [0, 2]
+    for values in found["singular_values"]:
+        assert values.dtype == np.float64
+        np.testing.assert_array_equal(values, [3.0, 1.0])
+    np.testing.assert_array_equal(np.stack(found["centred_singular_values"]), [[2.0, 0.5]] * 2)
+
+
+def test_layers(store: Store) -> None:
+    found = queries.layer_anisotropy(store, "local")
+    assert found["step"].tolist() == [2] * 4 + [10] * 4
+    assert found["layer"].tolist() == [0, 1, 2, 3] * 2
+    assert found["layers"].tolist() == [3] * 8
+    np.testing.assert_allclose(found["depth"], [0, 1 / 3, 2 / 3, 1] * 2)
+    np.testing.assert_allclose(found["anisotropy"], [0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.3, 1.0])
+    np.testing.assert_allclose(found["centred_anisotropy"], [0.01, 0.02, 0.03, 0.02, 0.01, 0.02, 0.03, 0.1])
+
+
+def test_provenance(store: Store) -> None:
+    found = queries.provenance(store, "local", ["small~1"])
+    assert list(zip(found["step"], found["measure"], strict=True)) == [
+        (0, "loss"),
+        (0, "spectrum"),
+        (2, "anisotropy"),
+        (2, "loss"),
+        (2, "spectrum"),
+        (10, "anisotropy"),
+        (10, "loss"),
+        (10, "loss"),
+    ]
+    first = found.iloc[0]
+    assert (first["source"], first["content_id"]) == ("/somewhere/small~1/0", "sha256:small~1-0")
+    assert (first["text_name"], first["dtype"], first["tokens"], first["context_length"]) == ("text.txt", "float32", 9, 4)
+    assert (first["device"], first["seconds"], first["bytes_read"]) == ("cpu", 1.5, 40)
+    assert first["measured_at"].to_pydatetime() == START
