@@ -5,7 +5,7 @@ import streamlit as st
 from saturation.families import registry
 from saturation.jobs import board, catalogue
 from saturation.jobs.request import MEASURES
-from saturation.ui import coverage, data, progress
+from saturation.ui import coverage, data, progress, published
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import MEASURE
@@ -21,10 +21,11 @@ with reported():
     known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
     known = coverage.with_queue(known, coverage.queued(jobs, view.name))
     st.caption(registry.family(chosen.family).description)
+    published.listing(settings, chosen.family, chosen.model, known)
     if known.empty:
         st.info(
-            f"No checkpoint of {view.name} is on this machine or in the store. "
-            "Choose another model in the sidebar, or measure a local folder below.",
+            f"No checkpoint of {view.name} is known here yet. List what is published, where there is a button for it, "
+            "or choose another model in the sidebar.",
             icon=":material/search_off:",
         )
     else:

@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 failed with one sentence, 2 wrong arguments.
 """
 
 import json
-import subprocess
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -263,20 +263,15 @@ def settings_command(context: Context, as_json: bool) -> None:
 @click.pass_obj
 def serve_command(context: Context, port: int, address: str) -> None:
     """Serve the dashboard."""
-    import os
-
     context.store.ensure()
     environment = os.environ | {
         "SATURATION_CACHE": str(context.settings.cache),
         "SATURATION_MODE": context.settings.mode,
     }
-    app = settings.ROOT / "app.py"
     options = [f"--server.port={port}", f"--server.address={address}"]
-    sys.exit(
-        subprocess.call(
-            [sys.executable, "-m", "streamlit", "run", str(app), *options], cwd=settings.ROOT, env=environment
-        )
-    )
+    os.chdir(settings.ROOT)  # where streamlit looks for its configuration
+    # In place of this process: what stops the command stops the server.
+    os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", "app.py", *options], environment)
 
 
 @cli.command("work", hidden=True)

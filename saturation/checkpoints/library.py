@@ -58,15 +58,19 @@ def checkpoints(cache: Path, family: str, model: str) -> dict[int | None, Checkp
     return _published(family, model, repo, refs) if repo and refs else {}
 
 
-def list_checkpoints(cache: Path, family: str, model: str, refresh: bool = False) -> dict[int | None, Checkpoint]:
+def list_checkpoints(
+    cache: Path, family: str, model: str, refresh: bool = False, seconds: float | None = None
+) -> dict[int | None, Checkpoint]:
     """The same, after the hub was asked for a repository's branches and tags (at most hourly unless refresh).
 
+    seconds: how long the hub is waited for at most, where a reader waits too.
     Offline, the last listing. Raises HubError where there is none, or where the hub refuses.
     """
     repo = repository(family, model)
     if family == LAB or repo is None:
         return checkpoints(cache, family, model)
-    return _published(family, model, repo, hub.refs(repo, cache, refresh))
+    connection = hub.Connection(hub.Patience.from_environment().at_most(seconds)) if seconds else None
+    return _published(family, model, repo, hub.refs(repo, cache, refresh, connection=connection))
 
 
 def at_revision(cache: Path, family: str, model: str, revision: str) -> Checkpoint | None:

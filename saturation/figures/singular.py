@@ -175,14 +175,23 @@ def spectrum_film(
                 hovertemplate=hover,
             )
         )
-    for index in (shown[active],):
-        figure.add_trace(_still(rows, values[:, index], found.steps[index], theme, hover))
-    figure.frames = [
-        go.Frame(
-            name=str(found.steps[index]),
-            data=[_still(rows, values[:, index], found.steps[index], theme, hover)],
-            traces=[2],
+    at = shown[active]
+    figure.add_trace(
+        go.Scatter(
+            x=rows,
+            y=values[:, at],
+            mode="lines",
+            name=f"step {labels.step(found.steps[at])}",
+            line={"color": theme.spectrum, "width": 2.6},
+            hovertemplate=hover,
         )
+    )
+    figure.frames = [  # a frame says only what changes: the third trace's values and name
+        {
+            "name": str(found.steps[index]),
+            "data": [{"type": "scatter", "y": values[:, index], "name": f"step {labels.step(found.steps[index])}"}],
+            "traces": [2],
+        }
         for index in shown
     ]
     smallest = float(np.nanmin(np.where(values > 0, values, np.nan)))
@@ -223,17 +232,6 @@ def entropy_curves(
     )
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
-
-
-def _still(rows: NDArray, values: NDArray, step: int, theme: Theme, hover: str) -> go.Scatter:
-    return go.Scatter(
-        x=rows,
-        y=values,
-        mode="lines",
-        name=f"step {labels.step(step)}",
-        line={"color": theme.spectrum, "width": 2.6},
-        hovertemplate=hover,
-    )
 
 
 def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict[str, Any]:

@@ -7,6 +7,7 @@ placeholders, and because a saved figure must look like the one on the page.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import plotly.graph_objects as go
@@ -64,6 +65,7 @@ DARK = Theme(
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
+@cache
 def template(theme: Theme) -> go.layout.Template:
     """The plotly template of a theme: every colour and font that a figure does not set itself."""
     axis = {

@@ -67,6 +67,12 @@ def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
 
 def families() -> dict[str, list[str]]:
     """Model names of each family that can be chosen, smallest first; families with measurements first."""
+    opened = store()
+    return _families(str(opened.path), opened.signature())
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _families(path: str, signature: tuple[int, ...]) -> dict[str, list[str]]:
     held = measured_models()
     listed: dict[str, list[str]] = {}
     for name, family in registry.families().items():

@@ -89,7 +89,8 @@ def resolve(
     notes: list[str] = []
     family = _one("family", asked.family, list(models), next(iter(models)), notes)
     names = list(models[family])
-    comparable = [name for name in names if name in set(measured(family))]
+    full = set(measured(family))
+    comparable = [name for name in names if name in full]
     model = _one(f"model of {family}", asked.model, names, (comparable or names)[0], notes)
     compared = _several(asked.models, comparable, family, notes)
     step = _step(asked.step, list(steps(family, model)), f"{family}/{model}", notes)

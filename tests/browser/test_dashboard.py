@@ -204,12 +204,24 @@ def test_figures_follow_the_browsers_theme(browse, server, scheme, look):
     assert background == f"rgb({red}, {green}, {blue})"
 
 
+def test_figures_follow_a_switch_of_the_theme(browse, server):
+    page = browse(f"{server}/Anisotropy{VIEW}", color_scheme="light")
+    page.get_by_test_id("stMainMenu").click()
+    page.get_by_label("Dark").or_(page.get_by_role("button", name="Dark")).first.click()
+    page.wait_for_function(
+        "colour => document.querySelector('.js-plotly-plot')?._fullLayout?.paper_bgcolor === colour",
+        arg=DARK.background,
+    )
+    assert address(page)["step"] == "4000"
+
+
 @pytest.mark.parametrize("path", [*FIGURES, "Measure"])
 def test_a_phone_shows_every_page_without_sideways_scrolling(browse, server, path):
     page = browse(f"{server}/{path}{VIEW}", **PHONE)
     widths = page.evaluate(
         "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth,"
-        " ...[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.getBoundingClientRect().right)]"
+        " ...[...document.querySelectorAll('.js-plotly-plot, [data-testid=stMainMenu]')]"
+        ".map(element => element.getBoundingClientRect().right)]"
     )
     assert max(widths) <= 390
 
