@@ -172,9 +172,7 @@ class Model:
             p = f"model.decoder.layers.{layer}"
             normed = self._norm(x, f"{p}.self_attn_layer_norm", eps)
             q, k, v = (
-                self._linear(normed, f"{p}.self_attn.{part}_proj").reshape(
-                    length, c["num_attention_heads"], -1
-                )
+                self._linear(normed, f"{p}.self_attn.{part}_proj").reshape(length, c["num_attention_heads"], -1)
                 for part in "qkv"
             )
             x = x + self._linear(attend(q, k, v), f"{p}.self_attn.out_proj")
@@ -200,8 +198,7 @@ class Model:
             p = f"model.layers.{layer}"
             normed = norm(x, f"{p}.input_layernorm")
             q, k, v = (
-                self._linear(normed, f"{p}.self_attn.{part}_proj").reshape(length, -1, head_dim)
-                for part in "qkv"
+                self._linear(normed, f"{p}.self_attn.{part}_proj").reshape(length, -1, head_dim) for part in "qkv"
             )
             q, k = rotate(q, head_dim, theta), rotate(k, head_dim, theta)
             x = x + self._linear(attend(q, k, v), f"{p}.self_attn.o_proj")

@@ -90,8 +90,9 @@ def name_of(path: Path) -> str:
 
 
 def test_the_reader_of_imports_sees_them_all() -> None:
-    assert {"saturation.checkpoints.load.read_head", "torch", "datetime.UTC"} <= imports(LIBRARY / "jobs" / "measure.py")
-    assert ours(LIBRARY / "jobs" / "measure.py") >= {"checkpoints", "measures", "store", "texts"}
+    joining = LIBRARY / "jobs" / "measure.py"
+    assert {"saturation.checkpoints.load.read_head", "torch", "datetime.UTC"} <= imports(joining)
+    assert ours(joining) >= {"checkpoints", "measures", "store", "texts"}
     assert "lab" in ours(LIBRARY / "texts.py")  # inside a function
     assert {part_of(path) for path in FILES} >= PARTS
 
@@ -112,9 +113,9 @@ def test_each_package_is_imported_in_its_place_only(package: str) -> None:
 
 
 def test_measures_touch_no_files() -> None:
+    reaching_out = {"os", "pathlib", "io", "json", "socket", "urllib", "sqlite3", "subprocess", "tempfile"}
     for path in (LIBRARY / "measures").glob("*.py"):
-        modules = {name.split(".")[0] for name in imports(path)}
-        assert not modules & {"os", "pathlib", "io", "json", "socket", "urllib", "sqlite3", "subprocess", "tempfile"}, path
+        assert not {name.split(".")[0] for name in imports(path)} & reaching_out, path
 
 
 def test_pages_draw_and_do_not_compute() -> None:
@@ -126,8 +127,8 @@ def test_pages_draw_and_do_not_compute() -> None:
 
 def dashboard_modules() -> list[str]:
     """Everything that the dashboard's process imports."""
-    names = ["saturation.store.queries", "saturation.store.packs", "saturation.jobs.board", "saturation.jobs.catalogue"]
-    names += ["saturation.jobs.request", "saturation.families.registry", "saturation.checkpoints.library", "saturation.cli"]
+    modules = ("store.queries", "store.packs", "jobs.board", "jobs.catalogue", "jobs.request", "families.registry")
+    names = [f"saturation.{module}" for module in (*modules, "checkpoints.library", "cli")]
     for part in ("figures", "ui"):
         names += [f"saturation.{part}.{path.stem}" for path in sorted((LIBRARY / part).glob("[a-z]*.py"))]
     return names

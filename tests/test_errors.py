@@ -59,7 +59,7 @@ def shorten_the_vocabulary(held: Weights) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no head": (
         lambda model: change(model, lambda held: held.pop("embed_out.weight")),
-        r".*model holds no output head .*; give a causal language model, or name the head's tensor with --head-tensor\.",
+        r".*model holds no output head .*; give a causal language model, or name the head's tensor with --.*\.",
     ),
     "NaN in the head": (
         lambda model: change(model, set_one("embed_out.weight", math.nan)),

@@ -60,9 +60,9 @@ def test_depth_axis_is_the_papers():
 
 def test_last_layer_keeps_doubtful_points_off_the_line():
     frame = frames.trajectory(doubtful=[None, "copy", None, None, None])
-    line, cross = last_layer_curves(frame).data
+    line, hollow = last_layer_curves(frame).data
     assert list(line.x) == [0, 2, 4, 1000]
-    assert (list(cross.x), cross.marker.symbol, cross.showlegend) == ([1], "x", False)
+    assert (list(hollow.x), hollow.marker.symbol, hollow.showlegend) == ([1], "circle-open", False)
 
 
 def test_negative_cosines_stay_on_the_axis():

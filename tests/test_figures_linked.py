@@ -84,13 +84,13 @@ def test_map_is_the_normalised_spectrum(figure):
     assert (cells.zmin, cells.zmax) == (0, 1)
 
 
-def test_doubtful_checkpoints_are_crosses_off_the_line():
+def test_doubtful_checkpoints_are_hollow_points_off_the_line():
     doubtful = [None, None, "same weights as step 1", None, None]
     figure = linked_figure(frames.trajectory(doubtful=doubtful), frames.spectra())
     assert list(by_name(figure, "loss")[0].x) == [0, 1, 4, 1000]
-    cross = by_name(figure, "doubtful")[0]
-    assert (list(cross.x), list(cross.y)) == ([2], [4.0])
-    assert "same weights as step 1" in cross.text[0]
+    hollow = by_name(figure, "doubtful")[0]
+    assert (list(hollow.x), list(hollow.y), hollow.marker.symbol) == ([2], [4.0], "circle-open")
+    assert "same weights as step 1" in hollow.text[0]
 
 
 def test_best_loss_is_never_a_doubtful_one():

@@ -1,5 +1,6 @@
 """The safetensors header: a pure function of bytes, held against files that the library itself writes."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -101,11 +102,9 @@ def test_a_damaged_header(raw: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_no_bytes_raise_anything_else(raw: bytes) -> None:
-    try:
-        parse_header(raw, "x", 100)
-        header_length(raw, "x")
-    except CheckpointError as error:
-        assert str(error).startswith(("The header of x is damaged", "x is "))
+    for read in (lambda: parse_header(raw, "x", 100), lambda: header_length(raw, "x")):
+        with contextlib.suppress(CheckpointError):
+            read()
 
 
 def test_a_tensor_outside_the_file() -> None:

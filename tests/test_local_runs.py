@@ -46,7 +46,9 @@ class TestSteps:
         assert match is not None
         assert int(match[1]) == step
 
-    @pytest.mark.parametrize("name", ["step", "step1a", "mystep1", "checkpoint-best", "step1.5", "1000", "step 3", "step-"])
+    @pytest.mark.parametrize(
+        "name", ["step", "step-", "step1a", "mystep1", "checkpoint-best", "step1.5", "1000", "step 3"]
+    )
     def test_names_that_tell_none(self, name: str) -> None:
         assert STEP_FOLDER.match(name) is None
 

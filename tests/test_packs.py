@@ -92,6 +92,53 @@ def only(table: str, change: Callable[[pa.Table], pa.Table]) -> Callable[[str, p
     return lambda at, held: change(held) if at == table else held
 
 
+EDITS: dict[str, tuple[Callable[[str, pa.Table], pa.Table], str]] = {
+    "a column is missing": (only("texts", lambda held: held.drop_columns(["words"])), "is damaged"),
+    "a column too many": (only("texts", lambda held: held.append_column("x", held["words"])), "is damaged"),
+    "columns in another order": (only("texts", lambda held: held.select(held.column_names[::-1])), "is damaged"),
+    "text for a number": (
+        column("scalars", "value", lambda held: pa.array(["many"] * len(held))),
+        "is no measurement pack or is damaged",
+    ),
+    "no family": (
+        column("checkpoints", "family", lambda held: pa.nulls(len(held), pa.string())),
+        "its table checkpoints has no family in some rows",
+    ),
+    "no id of a text": (
+        column("texts", "text_id", lambda held: pa.nulls(len(held), pa.string())),
+        "its table texts has no text_id in some rows",
+    ),
+    "NaN": (
+        column("scalars", "value", lambda held: pa.array([float("nan")] * len(held))),
+        "it holds values that are no numbers",
+    ),
+    "NaN in a series": (
+        column("series", "values", lambda held: pa.array([[1.0, float("nan")]] * len(held))),
+        "it holds values that are no numbers",
+    ),
+    "a gap in a series": (
+        column("series", "values", lambda held: pa.array([[1.0, None]] * len(held))),
+        "it holds values that are no numbers",
+    ),
+    "a row twice": (
+        only("scalars", lambda held: pa.concat_tables([held, held.slice(0, 1)])),
+        "its table scalars holds a row twice",
+    ),
+    "no checkpoints": (
+        only("checkpoints", lambda held: held.slice(0, 0)),
+        "its table measurements names checkpoints that it does not hold",
+    ),
+    "no texts": (
+        only("texts", lambda held: held.slice(0, 0)),
+        "its table measurements names texts that it does not hold",
+    ),
+    "no measurements": (
+        only("measurements", lambda held: held.slice(0, 0)),
+        "its table scalars names measurements that it does not hold",
+    ),
+}
+
+
 class TestThereAndBack:
     def test_every_query_gives_the_same(self, store: Store, other: Store, tmp_path: Path) -> None:
         written = export(store, tmp_path / "x.pack.zip", "local/a~1", "local/b~1")
@@ -160,7 +207,7 @@ class TestDamaged:
     @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06" + bytes(18), b"PAR1" * 9])
     def test_foreign(self, other: Store, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "f.pack.zip").write_bytes(content)
-        self.refused(other, tmp_path / "f.pack.zip", r"^f\.pack\.zip is no measurement pack or is damaged; export or .*")
+        self.refused(other, tmp_path / "f.pack.zip", r"^f\.pack\.zip is no measurement pack or is damaged")
 
     @pytest.mark.parametrize("manifest", ["{", "[]", "3", '"text"'])
     def test_a_manifest_that_is_none(self, other: Store, tmp_path: Path, manifest: str) -> None:
@@ -190,55 +237,9 @@ class TestDamaged:
                     load(other, pack)
         assert set(contents(other).values()) == {0}
 
-    EDITS: dict[str, tuple[Callable[[str, pa.Table], pa.Table], str]] = {
-        "a column is missing": (only("texts", lambda held: held.drop_columns(["words"])), "is damaged"),
-        "a column too many": (only("texts", lambda held: held.append_column("x", held["words"])), "is damaged"),
-        "columns in another order": (only("texts", lambda held: held.select(held.column_names[::-1])), "is damaged"),
-        "text for a number": (
-            column("scalars", "value", lambda held: pa.array(["many"] * len(held))),
-            "is no measurement pack or is damaged",
-        ),
-        "no family": (
-            column("checkpoints", "family", lambda held: pa.nulls(len(held), pa.string())),
-            "its table checkpoints has no family in some rows",
-        ),
-        "no id of a text": (
-            column("texts", "text_id", lambda held: pa.nulls(len(held), pa.string())),
-            "its table texts has no text_id in some rows",
-        ),
-        "NaN": (
-            column("scalars", "value", lambda held: pa.array([float("nan")] * len(held))),
-            "it holds values that are no numbers",
-        ),
-        "NaN in a series": (
-            column("series", "values", lambda held: pa.array([[1.0, float("nan")]] * len(held))),
-            "it holds values that are no numbers",
-        ),
-        "a gap in a series": (
-            column("series", "values", lambda held: pa.array([[1.0, None]] * len(held))),
-            "it holds values that are no numbers",
-        ),
-        "a row twice": (
-            only("scalars", lambda held: pa.concat_tables([held, held.slice(0, 1)])),
-            "its table scalars holds a row twice",
-        ),
-        "no checkpoints": (
-            only("checkpoints", lambda held: held.slice(0, 0)),
-            "its table measurements names checkpoints that it does not hold",
-        ),
-        "no texts": (
-            only("texts", lambda held: held.slice(0, 0)),
-            "its table measurements names texts that it does not hold",
-        ),
-        "no measurements": (
-            only("measurements", lambda held: held.slice(0, 0)),
-            "its table scalars names measurements that it does not hold",
-        ),
-    }
-
     @pytest.mark.parametrize("edit", EDITS)
     def test_rows_that_cannot_be(self, other: Store, pack: Path, edit: str) -> None:
-        change, message = self.EDITS[edit]
+        change, message = EDITS[edit]
         self.refused(other, rewritten(pack, change), message)
 
     def test_no_path_escapes(self, other: Store, pack: Path) -> None:

@@ -9,23 +9,66 @@ from store_rows import OTHER_TEXT, START, TEXT, anisotropy, checkpoint, empty_st
 from saturation.store import Store, queries
 
 SCALARS = [name for names in queries.TRAJECTORY_SCALARS.values() for name in names]
+CHECKPOINT = ["family", "model", "step"]
 COLUMNS = {
-    "models": "family model parameters hidden_size layers vocab_size checkpoints measured first_step last_step".split(),
-    "steps": ["family", "model", "step", "spectrum"],
+    "models": [
+        "family",
+        "model",
+        "parameters",
+        "hidden_size",
+        "layers",
+        "vocab_size",
+        "checkpoints",
+        "measured",
+        "first_step",
+        "last_step",
+    ],
+    "steps": [*CHECKPOINT, "spectrum"],
     "texts": ["text_id", "name", "source", "tokens", "checkpoints"],
     "trajectory": [
-        *"family model step parameters hidden_size layers vocab_size doubtful".split(),
+        *CHECKPOINT,
+        "parameters",
+        "hidden_size",
+        "layers",
+        "vocab_size",
+        "doubtful",
         *SCALARS,
-        *["tokens", "text_id", "text_name", "dtype"],
+        "tokens",
+        "text_id",
+        "text_name",
+        "dtype",
     ],
     "spectra": ["step", "doubtful", "singular_values", "centred_singular_values"],
-    "layer_anisotropy": (
-        "family model step parameters layers layer depth anisotropy centred_anisotropy doubtful".split()
-    ),
-    "provenance": (
-        "family model step source revision commit_sha content_id weight_bytes measure version text_id text_name "
-        "dtype tokens context_length device measured_at seconds bytes_read software"
-    ).split(),
+    "layer_anisotropy": [
+        *CHECKPOINT,
+        "parameters",
+        "layers",
+        "layer",
+        "depth",
+        "anisotropy",
+        "centred_anisotropy",
+        "doubtful",
+    ],
+    "provenance": [
+        *CHECKPOINT,
+        "source",
+        "revision",
+        "commit_sha",
+        "content_id",
+        "weight_bytes",
+        "measure",
+        "version",
+        "text_id",
+        "text_name",
+        "dtype",
+        "tokens",
+        "context_length",
+        "device",
+        "measured_at",
+        "seconds",
+        "bytes_read",
+        "software",
+    ],
 }
 ARGUMENTS = {"models": (), "steps": (), "spectra": ("local", "small~1")}
 
@@ -149,6 +192,6 @@ def test_provenance(store: Store) -> None:
     ]
     first = found.iloc[0]
     assert (first["source"], first["content_id"]) == ("/somewhere/small~1/0", "sha256:small~1-0")
-    assert (first["text_name"], first["dtype"], first["tokens"], first["context_length"]) == ("text.txt", "float32", 9, 4)
-    assert (first["device"], first["seconds"], first["bytes_read"]) == ("cpu", 1.5, 40)
+    assert (first["text_name"], first["tokens"], first["context_length"]) == ("text.txt", 9, 4)
+    assert (first["dtype"], first["device"], first["seconds"], first["bytes_read"]) == ("float32", "cpu", 1.5, 40)
     assert first["measured_at"].to_pydatetime() == START

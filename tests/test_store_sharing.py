@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,28 +28,22 @@ def write(path: Path, number: int) -> None:
 def write_in_a_process(path: Path, number: int, failures: "multiprocessing.Queue[str]") -> None:
     try:
         write(path, number)
-    except Exception as error:  # told to the parent, which fails
+    except BaseException as error:
         failures.put(f"writer {number}: {error}")
+        raise
 
 
 def in_threads(*tasks: Callable[[], object]) -> list[str]:
     """What went wrong in any of the tasks, run at once."""
-    failures: list[str] = []
     start = threading.Barrier(len(tasks))
 
     def run(task: Callable[[], object]) -> None:
         start.wait()
-        try:
-            task()
-        except Exception as error:  # told to the test, which fails
-            failures.append(f"{type(error).__name__}: {error}")
+        task()
 
-    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return failures
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        errors = [future.exception() for future in [pool.submit(run, task) for task in tasks]]
+    return [f"{type(error).__name__}: {error}" for error in errors if error]
 
 
 def assert_all_there(store: Store) -> None:

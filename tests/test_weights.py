@@ -141,9 +141,7 @@ class TestTorchFiles:
             def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
                 return os.system, (f"touch {trace}",)
 
-        torch.save(
-            {"w": torch.eye(3), "x": Malicious()}, tmp_path / "a.bin", _use_new_zipfile_serialization=zipped
-        )
+        torch.save({"w": torch.eye(3), "x": Malicious()}, tmp_path / "a.bin", _use_new_zipfile_serialization=zipped)
         with pytest.raises(CheckpointError, match=r"a\.bin cannot be read as plain weights .*; save it as safetensors"):
             _ = WeightFiles.find(tmp_path / "a.bin").names
         (tmp_path / "b.bin").write_bytes(pickle.dumps(Malicious()))

@@ -33,9 +33,7 @@ CONFIGS = {
     "gpt2": lambda: GPT2Config(**_COMMON, n_embd=12, n_layer=3, n_head=2, n_positions=LENGTH, n_inner=20),
     "opt": lambda: OPTConfig(**_COMMON, **_SIZES, ffn_dim=20, word_embed_proj_dim=12),
     "llama": lambda: LlamaConfig(**_COMMON, **_SIZES, intermediate_size=20, num_key_value_heads=1),
-    "gemma": lambda: GemmaConfig(
-        **_COMMON, **_SIZES, intermediate_size=20, num_key_value_heads=1, head_dim=6
-    ),
+    "gemma": lambda: GemmaConfig(**_COMMON, **_SIZES, intermediate_size=20, num_key_value_heads=1, head_dim=6),
 }
 
 

@@ -29,7 +29,7 @@ def along_training(
 ) -> go.Figure | None:
     """Lines of `column` over the step for every model; None when nothing is measured.
 
-    `hover` is a plotly template that writes %{y} with its unit. Doubtful checkpoints are crosses off the line.
+    `hover` is a plotly template that writes %{y} with its unit. Doubtful checkpoints are hollow points off the line.
     """
     frame = trajectory[trajectory[column].notna()]
     if frame.empty:
@@ -49,7 +49,7 @@ def along_training(
                     customdata=np.stack([kept["step"].astype(object), kept["doubtful"].astype(object)], axis=1),
                     mode="markers" if marks else "lines" if len(kept) > CROWD else "lines+markers",
                     line={"width": 2, **style},
-                    marker={"symbol": "x", "size": 7, "color": style["color"]}
+                    marker={"symbol": "circle-open", "size": 8, "color": style["color"]}
                     if marks
                     else {"size": 4, "color": style["color"]},
                     name=labels.model(name, counts[name]),

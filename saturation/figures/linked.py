@@ -41,7 +41,7 @@ def linked_figure(
 
     `trajectory`: rows of one model (`queries.trajectory`); `spectra`: `queries.spectra` of the same model.
     Loss is in nats per token, anisotropy a mean cosine, singular entropy in nats. Doubtful checkpoints are
-    drawn as crosses and left out of the lines. Hovering shows all panels at one step.
+    drawn hollow and left out of the lines. Hovering shows all panels at one step.
     """
     if trajectory.empty and spectra.empty:
         return parts.empty(theme, "Nothing is measured for this model yet.", HEIGHT // 2)
@@ -91,7 +91,7 @@ def _line(frame: pd.DataFrame, column: str, scale: StepScale, *, markers: bool =
     )
 
 
-def _crosses(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale: StepScale, colour: str) -> None:
+def _hollow(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale: StepScale, colour: str) -> None:
     doubtful = frame[frame[column].notna() & frame["doubtful"].notna()]
     if doubtful.empty:
         return
@@ -101,7 +101,7 @@ def _crosses(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, sc
             y=doubtful[column].to_numpy(dtype=float),
             yaxis=yaxis,
             mode="markers",
-            marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": colour}},
+            marker={"symbol": "circle-open", "size": 8, "color": colour, "line": {"width": 1.5}},
             customdata=doubtful["step"].to_numpy(dtype=np.int64),
             text=doubtful["doubtful"].astype(str),
             hovertemplate="%{y:.4g} (doubtful: %{text})<extra></extra>",
@@ -122,7 +122,7 @@ def _loss(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme
             hovertemplate="loss %{y:.4f} nats/token<extra></extra>",
         )
     )
-    _crosses(figure, frame, "nats_per_token", "y", scale, theme.warning)
+    _hollow(figure, frame, "nats_per_token", "y", scale, theme.warning)
     sure = frame[frame["nats_per_token"].notna() & frame["doubtful"].isna()]
     if not sure.empty:
         best = sure.iloc[int(sure["nats_per_token"].argmin())]
@@ -173,7 +173,7 @@ def _pair(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale
                 hovertemplate=f"{label} %{{y:.4f}}<extra></extra>",
             )
         )
-        _crosses(figure, frame, name, yaxis, scale, colour)
+        _hollow(figure, frame, name, yaxis, scale, colour)
 
 
 def _marks(

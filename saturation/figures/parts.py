@@ -109,7 +109,7 @@ def add_marks(
     doubtful = frame["doubtful"].notna()
     for rows, symbol, size, colour in (
         (shown[~doubtful], "line-ns-open", 5, theme.muted),
-        (shown[doubtful], "x-thin-open", 7, theme.warning),
+        (shown[doubtful], "circle-open", 7, theme.warning),
     ):
         if rows.empty:
             continue
