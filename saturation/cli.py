@@ -42,8 +42,8 @@ def _say(value: Any, as_json: bool, text: str) -> None:
 
 @contextmanager
 def _bar(unit: str) -> Iterator[Report]:
-    """report(done, total, message) drawn as a bar on stderr."""
-    with tqdm(delay=PROGRESS_DELAY, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
+    """report(done, total, message) drawn as a bar on stderr, where that is a terminal (`disable=None`)."""
+    with tqdm(delay=PROGRESS_DELAY, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True, disable=None) as bar:
 
         def report(done: int, total: int, message: str) -> None:
             bar.total = total

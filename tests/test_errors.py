@@ -251,25 +251,6 @@ def test_a_bare_weight_file_has_a_spectrum_and_no_loss(model: Path, text: Path, 
     assert rows(cache) == NOTHING
 
 
-def test_a_mode_that_does_not_exist(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SATURATION_MODE", "secret")
-    assert saturation("settings").sentence == "SATURATION_MODE is 'secret'; set it to one of local, public, demo."
-
-
-def test_a_cache_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    sentence = saturation("--cache", tmp_path / "file" / "cache", "families").sentence
-    assert sentence == f"The folder {tmp_path / 'file' / 'cache'} cannot be made (Not a directory)."
-
-
-def test_a_store_that_is_something_else(cache: Path) -> None:
-    cache.mkdir()
-    (cache / "measurements.duckdb").write_bytes(b"hello" * 1000)
-    sentence = saturation("families").sentence
-    assert sentence.startswith(f"The store {cache / 'measurements.duckdb'} cannot be opened: ")
-    assert (cache / "measurements.duckdb").read_bytes() == b"hello" * 1000
-
-
 def test_debug_shows_the_traceback(cache: Path) -> None:
     with pytest.raises(SaturationError, match="no file or folder /nowhere/at/all"):
         saturation("--debug", "measure", "/nowhere/at/all")

@@ -193,6 +193,10 @@ def test_parameters_of_shards_come_from_the_index_or_are_unknown(
 
     bare = save(tmp_path / "bare", state, layout, metadata=False)
     assert remote(server, bare, tmp_path).parameters() is None
+    # Bytes of masks and of other types are in the total size, and the index does not tell how many.
+    for name, other in (("gpt_neox.layers.0.attention.bias", torch.ones(8, 8)), ("extra", torch.ones(8).half())):
+        mixed = save(tmp_path / name, {name: other, **state}, layout)
+        assert remote(server, mixed, tmp_path).parameters() is None
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

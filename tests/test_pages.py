@@ -349,6 +349,15 @@ def test_a_damaged_store_is_one_sentence_and_no_traceback(cache, page):
     assert len(app.error) == 1
 
 
+def test_measure_page_lists_every_checkpoint_with_what_is_measured(cache):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened("pages/3_Measure.py", family="pythia", model="14m")
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert table["step"].tolist() == list(dashboard_store.STEPS)
+    assert set(table["loss"]) == {coverage.DONE}
+
+
 def test_measure_page_is_read_only_in_a_demonstration(cache, monkeypatch):
     dashboard_store.fill(cache / "measurements.duckdb")
     monkeypatch.setenv("SATURATION_MODE", "demo")

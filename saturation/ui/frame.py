@@ -72,6 +72,7 @@ def open_page(page: Page) -> View:
     eyebrow = st.container(key="eyebrow")
     st.title(page.question, anchor=False)
     try:
+        progress.begin()
         selection, address = controls.select(page)
     except SaturationError as error:
         with menu:

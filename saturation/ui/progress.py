@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -26,34 +27,41 @@ def active(jobs: list[board.Job]) -> list[board.Job]:
     return [job for job in jobs if job.state in board.ACTIVE]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What a page is drawn from: taken before its first query, so that nothing written later is missed."""
+
+    moment: float
+    signature: tuple[int, ...]
+    running: frozenset[str]
+
+
+def begin() -> None:
+    """Note the state of the store and of the jobs; called when a page opens."""
+    st.session_state["_drawn"] = Drawn(time.monotonic(), data.store().signature(), _running())
+
+
 def sidebar() -> None:
     """Show running jobs and redraw the page when their results are there. Nothing where none runs."""
-    if active(board.jobs(data.settings())):
-        _remember()
+    if st.session_state["_drawn"].running:
         st.fragment(_sidebar, run_every=EVERY)()
 
 
 def listing() -> None:
     """All jobs with progress, cancel, errors; looks again by itself while one runs."""
-    jobs = board.jobs(data.settings())
-    _remember()
-    st.fragment(_listing, run_every=EVERY if active(jobs) else None)()
+    st.fragment(_listing, run_every=EVERY if st.session_state["_drawn"].running or _running() else None)()
 
 
-def _remember() -> None:
-    st.session_state["_drawn"] = (time.monotonic(), data.store().signature(), _running())
-
-
-def _running() -> tuple[str, ...]:
-    return tuple(job.id for job in active(board.jobs(data.settings())))
+def _running() -> frozenset[str]:
+    return frozenset(job.id for job in active(board.jobs(data.settings())))
 
 
 def _redraw_when_due() -> None:
     """Run the whole page again when a job ended, or when results came in and the last redraw is a while ago."""
-    drawn, signature, running = st.session_state["_drawn"]
-    ended = set(running) - set(_running())
-    fresh = data.store().signature() != signature and time.monotonic() - drawn > REDRAW
-    if ended or fresh:
+    drawn: Drawn = st.session_state["_drawn"]
+    running = _running()
+    written = data.store().signature() != drawn.signature
+    if drawn.running - running or (written and (not running or time.monotonic() - drawn.moment > REDRAW)):
         st.rerun()
 
 

@@ -207,7 +207,7 @@ def test_figures_follow_the_browsers_theme(browse, server, scheme, look):
 def test_figures_follow_a_switch_of_the_theme(browse, server):
     page = browse(f"{server}/Anisotropy{VIEW}", color_scheme="light")
     page.get_by_test_id("stMainMenu").click()
-    page.get_by_label("Dark").or_(page.get_by_role("button", name="Dark")).first.click()
+    page.get_by_role("menuitemradio", name="Dark").click()
     page.wait_for_function(
         "colour => document.querySelector('.js-plotly-plot')?._fullLayout?.paper_bgcolor === colour",
         arg=DARK.background,
