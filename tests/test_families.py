@@ -150,7 +150,13 @@ def test_pythia_has_the_learning_rates_of_its_paper() -> None:
     rates = {name: model.peak_learning_rate for name, model in registry.family("pythia").models.items()}
     assert rates == {
         **dict.fromkeys(("14m", "31m", "70m"), 1e-3),
-        **{"160m": 6e-4, "410m": 3e-4, "1b": 2.5e-4, "1.4b": 2e-4, "2.8b": 1.6e-4, "6.9b": 1.2e-4, "12b": 1.2e-4},
+        "160m": 6e-4,
+        "410m": 3e-4,
+        "1b": 2.5e-4,
+        "1.4b": 2e-4,
+        "2.8b": 1.6e-4,
+        "6.9b": 1.2e-4,
+        "12b": 1.2e-4,
     }
 
 

@@ -37,7 +37,7 @@ def checkpoints(settings: Settings, store: Store, family: str, model: str) -> pd
                 "source": item.source if item else str(measured["source"].iloc[0]),
                 **{measure: bool((measured["measure"] == measure).any()) for measure in MEASURES},
                 "bytes_read": float(spectrum["bytes_read"].iloc[0]) if len(spectrum) else float("nan"),
-                "weight_bytes": float(measured["weight_bytes"].max()) if len(measured) else float("nan"),
+                "weight_bytes": float(measured["weight_bytes"].astype("float64").max()),
             }
         )
     columns = ["step", "place", "available", "source", *MEASURES, "bytes_read", "weight_bytes"]

@@ -37,6 +37,20 @@ TRAJECTORY_SCALARS = {
         "floor",
     ),
 }
+# The current measurements on one text and those that need none. The text is the one given, else the one that most of
+# the family's checkpoints were measured on, picked by the same query: a second one could see a newer store.
+_ON_TEXT = """
+chosen_text AS (
+    SELECT coalesce(?, (
+        SELECT t.text_id
+        FROM current_measurements m JOIN current_checkpoints c USING (checkpoint_id) JOIN texts t USING (text_id)
+        WHERE c.family = ?
+        GROUP BY t.text_id, t.name ORDER BY count(DISTINCT m.checkpoint_id) DESC, t.name, t.text_id LIMIT 1
+    )) AS text_id
+),
+on_text AS (
+    SELECT m.* FROM current_measurements m, chosen_text WHERE m.text_id IS NULL OR m.text_id = chosen_text.text_id
+)"""
 _CHOSEN = "c.family = ? AND (? IS NULL OR list_contains(?, c.model))"
 
 
@@ -88,15 +102,10 @@ def texts(store: Store, family: str) -> pd.DataFrame:
         """
         SELECT t.text_id, t.name, t.source, max(m.tokens) AS tokens, count(DISTINCT m.checkpoint_id) AS checkpoints
         FROM current_measurements m JOIN current_checkpoints c USING (checkpoint_id) JOIN texts t USING (text_id)
-        WHERE c.family = ? GROUP BY t.text_id, t.name, t.source ORDER BY checkpoints DESC, t.name
+        WHERE c.family = ? GROUP BY t.text_id, t.name, t.source ORDER BY checkpoints DESC, t.name, t.text_id
         """,
         [family],
     )
-
-
-def _default_text(store: Store, family: str) -> str | None:
-    known = texts(store, family)
-    return None if known.empty else str(known["text_id"].iloc[0])
 
 
 def trajectory(
@@ -106,7 +115,6 @@ def trajectory(
 
     text_id: which text the loss and the anisotropy are of; the family's most used one when None.
     """
-    text_id = text_id or _default_text(store, family)
     picks = ",\n".join(
         f"max(s.value) FILTER (m.measure = '{measure}' AND s.name = '{name}') AS {name}"
         for measure, names in TRAJECTORY_SCALARS.items()
@@ -114,20 +122,20 @@ def trajectory(
     )
     frame = store.frame(
         f"""
+        WITH {_ON_TEXT}
         SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.layers, c.vocab_size,
                c.doubtful, {picks},
                max(m.tokens) FILTER (m.measure = 'loss') AS tokens, any_value(m.text_id) AS text_id,
                any_value(t.name) AS text_name, any_value(m.dtype) FILTER (m.measure = 'loss') AS dtype
         FROM current_checkpoints c
-        LEFT JOIN current_measurements m ON m.checkpoint_id = c.checkpoint_id
-             AND (m.text_id IS NULL OR m.text_id = ?)
+        LEFT JOIN on_text m ON m.checkpoint_id = c.checkpoint_id
         LEFT JOIN scalars s USING (measurement_id)
         LEFT JOIN texts t ON t.text_id = m.text_id
         WHERE {_CHOSEN}
         GROUP BY c.family, c.model, c.step, c.parameters, c.hidden_size, c.layers, c.vocab_size, c.doubtful
         ORDER BY c.parameters, c.model, step
         """,
-        [text_id, *_chosen(family, models)],
+        [text_id, family, *_chosen(family, models)],
     )
     names = [name for group in TRAJECTORY_SCALARS.values() for name in group]
     return frame.astype(dict.fromkeys(names, "float64"))
@@ -159,13 +167,12 @@ def layer_anisotropy(
     """One row per (model, step, layer): anisotropy, plain and centred; depth is layer / layers, in [0, 1]."""
     return store.frame(
         f"""
-        WITH wide AS (
+        WITH {_ON_TEXT}, wide AS (
             SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.doubtful,
                    any_value(s."values") FILTER (s.name = 'layers') AS plain,
                    any_value(s."values") FILTER (s.name = 'centred_layers') AS centred
-            FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
-            JOIN series s USING (measurement_id)
-            WHERE m.measure = 'anisotropy' AND m.text_id = ? AND {_CHOSEN}
+            FROM current_checkpoints c JOIN on_text m USING (checkpoint_id) JOIN series s USING (measurement_id)
+            WHERE m.measure = 'anisotropy' AND {_CHOSEN}
             GROUP BY c.family, c.model, c.step, c.parameters, c.doubtful
         )
         SELECT family, model, step, parameters, len(plain) - 1 AS layers, layer::INTEGER AS layer,
@@ -174,7 +181,7 @@ def layer_anisotropy(
         FROM (SELECT *, unnest(range(len(plain))) AS layer FROM wide)
         ORDER BY parameters, model, step, layer
         """,
-        [text_id or _default_text(store, family), *_chosen(family, models)],
+        [text_id, family, *_chosen(family, models)],
     )
 
 
