@@ -17,7 +17,8 @@ import click
 from tqdm import tqdm
 
 from saturation import __version__, settings
-from saturation.errors import SaturationError
+from saturation.errors import InputError, SaturationError
+from saturation.families import registry
 from saturation.jobs.request import MEASURES, Request
 from saturation.store import Store
 
@@ -185,6 +186,23 @@ def audit_command(context: Context, target: str, as_json: bool) -> None:
     found, _ = audit.audit_model(context.store, checkpoints, context.settings.cache)
     name = f"{checkpoints[0].family}/{checkpoints[0].model}"
     _say(audit.as_json(found), as_json, audit.as_text(found, name))
+
+
+@cli.command("onset")
+@click.argument("target")
+@click.option("--metric", default="loss", show_default=True, help="loss, perplexity, word_perplexity, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def onset_command(context: Context, target: str, metric: str, as_json: bool) -> None:
+    """Tell whether a measured model (family/model) saturates, since when and by how much."""
+    from saturation.jobs import onset
+
+    family, _, model = target.partition("/")
+    if not model:
+        raise InputError(f"'{target}' names no model; write family/model.")
+    registry.family(family)
+    found, doubtful = onset.judge(context.store, family, model, metric)
+    _say(onset.as_json(found, doubtful), as_json, onset.as_text(found, doubtful, target, metric))
 
 
 @cli.group("lab")

@@ -134,7 +134,7 @@ def test_all_families_of_the_design_are_listed_lab_first() -> None:
     assert names[-1] == "local"
     assert set(names[1:-1]) == {
         *("pythia", "pythia-deduped", "polypythias", "gpt2", "opt", "gemma", "llama", "olmo", "olmo2", "olmo3"),
-        *("smollm2", "smollm3", "amber", "bloom", "stanford-gpt2"),
+        *("smollm2", "smollm3", "amber", "bloom", "stanford-gpt2", "hub"),
     }
 
 

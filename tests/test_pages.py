@@ -20,7 +20,7 @@ from saturation.settings import ROOT
 from saturation.ui import coverage, provenance
 from saturation.ui.pages import PAGES
 from saturation.ui.selection import Asked, Selection, decode, encode, resolve
-from saturation.ui.verdict import noise, verdict
+from saturation.ui.verdict import verdict
 
 MODELS = {"lab": ["w8", "w16", "w32"], "pythia": ["14m", "70m"], "gpt2": ["small"]}
 MEASURED = {"lab": ["w8", "w16"], "pythia": ["70m"], "gpt2": []}
@@ -185,11 +185,6 @@ class TestVerdict:
         found = self.judged(np.r_[np.linspace(6, 3, 10), np.linspace(3.02, 3.3, 10)])
         text = " ".join((found.headline, *found.sentences)).lower()
         assert not any(word in text for word in ("because", "cause", "due to", "leads to", "therefore"))
-
-    def test_noise_ignores_a_slope(self):
-        assert noise(np.linspace(5, 3, 20)) == pytest.approx(0, abs=1e-12)
-        draws = np.random.default_rng(0).normal(0, 0.1, 4000)
-        assert noise(np.linspace(5, 3, 4000) + draws) == pytest.approx(0.1, rel=0.1)
 
 
 class TestProvenance:

@@ -45,9 +45,12 @@ class Onset:
 
 
 def noise(values: Values) -> Values:
-    """Standard deviation between neighbours along the last axis, from second differences: a slope leaves no trace."""
+    """Standard deviation between neighbours along the last axis, in the later half.
+
+    From the median of second differences: a slope leaves no trace in them, and a single bend none in their median.
+    """
     late = values[..., values.shape[-1] // 2 :]
-    return np.sqrt(np.square(np.diff(late, 2)).mean(axis=-1) / 6)
+    return 1.4826 * np.median(np.abs(np.diff(late, 2)), axis=-1) / np.sqrt(6)
 
 
 def _means(values: Values, width: int) -> Values:

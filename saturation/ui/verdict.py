@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from saturation.figures import labels
+from saturation.measures.onset import FEWEST, onset
 
-FEWEST = 6  # checkpoints below which no verdict is given
-TAIL = 3  # the last checkpoints that must all lie above the best for "turned"
-LEAST_RISE = 0.002  # a rise of less than 0.2 % is called level, however small the noise
 RECENT = 0.9  # share of training after which the best loss counts as recent
 EARLY = 0.02  # share of training whose transients are no minimum: a random head has the flattest spectrum of all
 
@@ -36,8 +33,8 @@ class Verdict:
 def verdict(trajectory: pd.DataFrame) -> Verdict:
     """Judge one model's trajectory. Doubtful checkpoints are left out.
 
-    `turned` means: the last three checkpoints all lie above the best loss by more than three times the noise
-    between neighbouring checkpoints, and the last by at least 0.2 %.
+    `turned` is what `measures.onset` calls saturated: a rise to the end that a run which only improves would hardly
+    show by chance.
     """
     sure = trajectory[trajectory["doubtful"].isna()].sort_values("step")
     losses = sure[sure["nats_per_token"].notna()]
@@ -51,23 +48,13 @@ def verdict(trajectory: pd.DataFrame) -> Verdict:
     return Verdict(state, headline, tuple(sentences), notes)
 
 
-def noise(losses: np.ndarray) -> float:
-    """Spread of the loss between neighbouring checkpoints: robust, from second differences (slope-free)."""
-    if losses.size < 4:
-        return 0.0
-    return float(1.4826 * np.median(np.abs(np.diff(losses, 2))) / np.sqrt(6))
-
-
 def _state(losses: pd.DataFrame) -> State:
     if len(losses) < FEWEST:
         return "unknown"
-    values = losses["nats_per_token"].to_numpy(dtype=float)
-    steps = losses["step"].to_numpy(dtype=float)
-    best = int(values.argmin())
-    threshold = values[best] + 3 * noise(values[-max(8, len(values) // 2) :])
-    if best < len(values) - TAIL and values[-TAIL:].min() > threshold and values[-1] >= values[best] * (1 + LEAST_RISE):
+    found = onset(losses["step"].to_numpy(), losses["nats_per_token"].to_numpy())
+    if found.saturated:
         return "turned"
-    return "falling" if steps[best] >= RECENT * steps[-1] else "level"
+    return "falling" if found.best_step >= RECENT * float(losses["step"].iloc[-1]) else "level"
 
 
 def _loss(losses: pd.DataFrame) -> str | None:
