@@ -217,6 +217,18 @@ class TestTokens:
         found = tokenize(folder, "word1  word2\nwörd10\n")
         assert (found.ids.tolist(), found.end_of_text, found.text) == ([1, 2, 10], 0, "word1  word2\nwörd10\n")
 
+    def test_a_tokenizer_that_would_add_a_beginning(self, folder: Path) -> None:
+        """As Llama's and Gemma's do; the first input is ours to choose."""
+        held = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        held["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<eot>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<eot>": {"id": "<eot>", "ids": [0], "tokens": ["<eot>"]}},
+        }
+        (folder / "tokenizer.json").write_text(json.dumps(held), encoding="utf-8")
+        assert tokenize(folder, "word1 word2").ids.tolist() == [1, 2]
+
     @pytest.mark.parametrize(("most", "text"), [(1, "word1"), (2, "word1  wörd20"), (3, "word1  wörd20\nword3\n")])
     def test_the_text_is_cut_with_the_tokens(self, folder: Path, most: int, text: str) -> None:
         found = tokenize(folder, "word1  wörd20\nword3\n", most)

@@ -242,6 +242,17 @@ class TestDamaged:
         change, message = EDITS[edit]
         self.refused(other, rewritten(pack, change), message)
 
+    def test_an_import_that_breaks_off_leaves_nothing(
+        self, other: Store, pack: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def breaks(path: Path) -> str:
+            raise OSError("The disk is gone.")
+
+        monkeypatch.setattr(packs, "fingerprint", breaks)
+        with pytest.raises(OSError, match="The disk is gone"):
+            load(other, pack)
+        assert set(contents(other).values()) == {0}
+
     def test_no_path_escapes(self, other: Store, pack: Path) -> None:
         with zipfile.ZipFile(pack, "a") as archive:
             archive.writestr("../escaped.txt", "hello")
