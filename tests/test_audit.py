@@ -54,5 +54,11 @@ def test_missing_steps(steps: list[int], expected: list[int]) -> None:
 
 
 def test_a_head_of_another_shape_is_doubtful() -> None:
-    found = audit({0: "a", 1: "b"}, {0: (50304, 512), 1: (50304, 768)}, (50304, 512))
-    assert found.doubtful == {1: "head of shape 50304 x 768 instead of 50304 x 512"}
+    found = audit({0: "a", 1: "b", 2: "c"}, head_shapes={0: (50304, 512), 1: (50304, 768), 2: (50304, 512)})
+    assert found.doubtful == {1: "head of shape 50304 x 768 where most steps have 50304 x 512"}
+
+
+def test_another_precision_is_no_fault_but_another_size_is() -> None:
+    sizes = {0: 100_000_000, 1: 50_000_100, 2: 100_000_900, 3: 43_000_000, 4: 100_000_000, 5: 200_000_000}
+    found = audit({step: f"id{step}" for step in sizes}, sizes)
+    assert found.doubtful == {3: "weights of 43.0 MB where most steps have 100.0 MB"}

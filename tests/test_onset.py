@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import store_rows
 from click.testing import CliRunner
 
 from saturation.cli import cli
 from saturation.errors import InputError
+from saturation.jobs.onset import judge
 from saturation.measures.onset import noise, onset
+from saturation.store import Store
 
 EVALUATIONS = Path(__file__).resolve().parents[2] / "shared" / "data" / "pythia-evals"
 
@@ -119,3 +122,16 @@ def test_command_line_on_the_bundled_lab(cache: Path) -> None:
         CliRunner().invoke(cli, ["onset", "lab/w8", "--metric", "los"], catch_exceptions=False)
     with pytest.raises(InputError, match="No loss of lab/w9 is measured"):
         CliRunner().invoke(cli, ["onset", "lab/w9"], catch_exceptions=False)
+
+
+def test_doubtful_checkpoints_are_left_out_of_the_verdict(cache: Path) -> None:
+    steps = [*range(0, 12_000, 1000), 143_000]
+    values = dict(zip(steps, [9.0, 7.0, 6.0, 5.5, 5.2, 5.0, 4.9, 4.8, 4.7, 4.65, 4.6, 4.55, 4.5], strict=True))
+    stale = {9000: 5.6, 10_000: 5.7, 11_000: 5.8, 143_000: 5.9}
+    store = Store(cache / "measurements.duckdb")
+    rows = [(store_rows.checkpoint("2.8b", step, family="pythia"), nats) for step, nats in (values | stale).items()]
+    store.add(store_rows.loss(row, nats) for row, nats in rows)
+    assert judge(store, "pythia", "2.8b")[0].saturated
+    store.mark("pythia", "2.8b", dict.fromkeys(stale, "same weights as another step"))
+    found, doubtful = judge(store, "pythia", "2.8b")
+    assert (found.saturated, found.best_step, found.checkpoints, doubtful) == (False, 8000, 9, 4)

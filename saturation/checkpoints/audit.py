@@ -8,6 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median
+
+# Headers and file layout differ by less than this between steps of one model.
+SIZE_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -52,27 +56,50 @@ def missing_steps(steps: Sequence[int]) -> list[int]:
     return missing
 
 
+def odd_sizes(sizes: Mapping[int, int]) -> dict[int, str]:
+    """Steps whose weight files cannot hold the same model as the others: step -> why.
+
+    Half or twice the usual size is another precision; anything else is another model, or a part of one.
+    """
+    usual = median(sizes.values()) if sizes else 0
+    odd = {}
+    for step, size in sizes.items():
+        if min(abs(size - share * usual) / (share * usual) for share in (0.5, 1, 2)) > SIZE_TOLERANCE:
+            odd[step] = f"weights of {size / 1e6:,.1f} MB where most steps have {usual / 1e6:,.1f} MB"
+    return odd
+
+
+def odd_shapes(shapes: Mapping[int, tuple[int, int]]) -> dict[int, str]:
+    """Steps whose head has another shape (vocab_size, hidden_size) than most of the run: step -> why."""
+    if not shapes:
+        return {}
+    usual = Counter(shapes.values()).most_common(1)[0][0]
+    return {
+        step: f"head of shape {shape[0]} x {shape[1]} where most steps have {usual[0]} x {usual[1]}"
+        for step, shape in shapes.items()
+        if shape != usual
+    }
+
+
 def audit(
     content_ids: Mapping[int, str],
+    sizes: Mapping[int, int] | None = None,
     head_shapes: Mapping[int, tuple[int, int]] | None = None,
-    stated_shape: tuple[int, int] | None = None,
 ) -> Audit:
-    """Compare a model's checkpoints with each other and with the shape that the registry states.
+    """Compare a model's checkpoints with each other.
 
-    content_ids: step -> content id of the weights. head_shapes: step -> (vocab_size, hidden_size), where known.
+    content_ids: step -> content id of the weights. sizes: step -> bytes of the weight files. head_shapes: step ->
+    (vocab_size, hidden_size) of those measured before.
     In a group of equal weights the last step of the run keeps its name (a branch left at the final weights is the
     usual fault); in a group without it no step can be told to be the right one, so all are doubtful.
     """
     groups = duplicates(content_ids)
     last = max(content_ids, default=0)
-    doubtful: dict[int, str] = {}
+    doubtful = odd_sizes(sizes or {}) | odd_shapes(head_shapes or {})
     for steps in groups:
-        others = [step for step in steps if step != last]
-        for step in others:
-            twins = [twin for twin in steps if twin != step]
-            shown = ", ".join(str(twin) for twin in twins[:3]) + (", ..." if len(twins) > 3 else "")
-            doubtful[step] = f"same weights as step {shown}"
-    for step, shape in (head_shapes or {}).items():
-        if stated_shape and shape != stated_shape:
-            doubtful[step] = f"head of shape {shape[0]} x {shape[1]} instead of {stated_shape[0]} x {stated_shape[1]}"
+        for step in steps:
+            if step != last:
+                twins = [twin for twin in steps if twin != step]
+                shown = ", ".join(str(twin) for twin in twins[:3]) + (", ..." if len(twins) > 3 else "")
+                doubtful[step] = f"same weights as step {shown}"
     return Audit(groups, missing_steps(list(content_ids)), dict(sorted(doubtful.items())))

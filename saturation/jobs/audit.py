@@ -1,6 +1,7 @@
 """Audit a model: gather the content ids of its checkpoints, compare them, and mark the doubtful ones in the store."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,30 @@ from saturation.families.model import Checkpoint
 from saturation.store import Store, queries
 
 
-def content_ids(checkpoints: Sequence[Checkpoint], cache: Path) -> tuple[dict[int, str], int]:
-    """Content id of the weights by step, from the hub's listing or by hashing local files, and the bytes it took.
+@dataclass(frozen=True)
+class Gathered:
+    """Content id and size in bytes of the weights by step, and the bytes received to learn them."""
 
-    Checkpoints without a step are left out. Raises CheckpointError, HubError.
+    content_ids: dict[int, str]
+    sizes: dict[int, int]
+    received: int
+
+
+def gather(checkpoints: Sequence[Checkpoint], cache: Path) -> Gathered:
+    """Content ids and sizes from the hub's listing, or of local files. Checkpoints without a step are left out.
+
+    Raises CheckpointError, HubError.
     """
-    found, received = {}, 0
+    ids: dict[int, str] = {}
+    sizes: dict[int, int] = {}
+    received = 0
     for checkpoint in checkpoints:
         if checkpoint.step is not None:
             source = open_source(checkpoint, cache)
-            found[checkpoint.step] = source.weights.content_id()
+            ids[checkpoint.step] = source.weights.content_id()
+            sizes[checkpoint.step] = source.weights.size()
             received += source.bytes_read
-    return found, received
+    return Gathered(ids, sizes, received)
 
 
 def audit_model(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) -> tuple[Audit, int]:
@@ -35,10 +48,11 @@ def audit_model(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) ->
         raise InputError("An audit compares checkpoints with each other; name a model or a folder that holds several.")
     store.ensure()
     family, model = checkpoints[0].family, checkpoints[0].model
-    ids, received = content_ids(checkpoints, cache)
-    found = audit(queries.content_ids(store, family, model) | ids)
+    gathered = gather(checkpoints, cache)
+    known, shapes = queries.content_ids(store, family, model), queries.head_shapes(store, family, model)
+    found = audit(known | gathered.content_ids, gathered.sizes, shapes)
     store.mark(family, model, found.doubtful)
-    return found, received
+    return found, gathered.received
 
 
 def audit_published(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) -> int:

@@ -96,6 +96,16 @@ def content_ids(store: Store, family: str, model: str) -> dict[int, str]:
     return {int(step): str(content) for step, content in zip(frame["step"], frame["content_id"], strict=True)}
 
 
+def head_shapes(store: Store, family: str, model: str) -> dict[int, tuple[int, int]]:
+    """Shape (vocab_size, hidden_size) of the head by step, of the checkpoints that the store knows."""
+    frame = store.frame(
+        f"SELECT coalesce(c.step, 0) AS step, c.vocab_size, c.hidden_size FROM current_checkpoints c WHERE {_CHOSEN}",
+        _chosen(family, [model]),
+    )
+    rows = frame.itertuples(index=False, name=None)
+    return {int(step): (int(vocab_size), int(hidden_size)) for step, vocab_size, hidden_size in rows}
+
+
 def texts(store: Store, family: str) -> pd.DataFrame:
     """The texts that a family was measured on, the most used first."""
     return store.frame(
