@@ -136,7 +136,8 @@ class TestWork:
         board.save(here, job(targets=("/nowhere",), state="waiting"))
         found = work(here, "abc123")
         assert (found.state, found.error) == ("failed", "There is no file or folder /nowhere; check the path.")
-        assert found.finished is not None
+        assert found.finished is not None  # for the type checker
+        assert found.started <= found.finished <= datetime.now(UTC)
 
     @pytest.mark.parametrize("state", ["cancelled", "done", "failed"])
     def test_a_job_that_is_over_is_left_alone(self, here: Settings, state: str) -> None:

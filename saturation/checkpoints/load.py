@@ -18,7 +18,7 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float64": torch.float64,
 }
-# Factors that an architecture applies to the head's output; what a model does beyond these is caught by `_verify`.
+# How far, relative to the largest, our logits may lie from the model's own; half precision rounds far more.
 VERIFY_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 
 
