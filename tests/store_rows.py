@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from saturation.store import CheckpointRow, Measurement, Store, TextRow
+from saturation.store import CheckpointRow, Evaluation, Measurement, Store, TextRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEXT = TextRow("sha256:text", "text.txt", "file text.txt", 50, 10)
@@ -64,3 +64,22 @@ def anisotropy(row: CheckpointRow | None = None, last: float = 0.4, **changes: A
     settings: dict[str, Any] = {"text": TEXT, "tokens": 9, "context_length": 4} | changes
     series = {"layers": [0.1, 0.2, 0.3, last], "centred_layers": [0.01, 0.02, 0.03, last / 10]}
     return measurement(row, "anisotropy", scalars={"anisotropy": last}, series=series, **settings)
+
+
+def evaluation(model: str = "run~1", step: int = 1, value: float = 0.25, **changes: Any) -> Evaluation:
+    item = Evaluation(
+        family="local",
+        model=model,
+        step=step,
+        task="sciq",
+        metric="acc",
+        value=value,
+        harness="lm-eval 0.4",
+        source="results.json",
+        content_id="sha256:results",
+        imported_at=START,
+        stderr=0.01,
+        higher_is_better=True,
+        task_version="1",
+    )
+    return replace(item, **changes)

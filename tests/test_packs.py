@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import saturation
-from store_rows import OTHER_TEXT, anisotropy, checkpoint, empty_store, loss, spectrum
+from store_rows import OTHER_TEXT, anisotropy, checkpoint, empty_store, evaluation, loss, measurement, spectrum
 
 from saturation.errors import PackError
 from saturation.settings import BUNDLED
 from saturation.store import Store, packs, queries
+from saturation.store.tables import SCHEMAS
 
-TABLES = tuple(packs.SCHEMAS)
+TABLES = tuple(SCHEMAS)
 
 
 @pytest.fixture
@@ -30,6 +31,8 @@ def store(tmp_path: Path) -> Store:
         store.add([spectrum(row) for row in rows])
         store.add([loss(row, nats=float(row.step or 1)) for row in rows] + [anisotropy(row) for row in rows[:1]])
     store.add([loss(checkpoint("a~1", 5), text=OTHER_TEXT)])
+    store.add([measurement(checkpoint("a~1", 5), "alignment", labels={"top_tokens": ["the", "ß"]})])
+    store.add_evaluations([evaluation("a~1", 5), evaluation("b~1", 5), evaluation("b~1", 10, value=0.5, stderr=None)])
     return store
 
 
@@ -55,8 +58,8 @@ def contents(store: Store) -> dict[str, int]:
 
 
 def frames(store: Store) -> dict[str, pd.DataFrame]:
-    queried = {name: getattr(queries, name)(store) for name in ("models", "steps")}
-    for name in ("texts", "trajectory", "layer_anisotropy", "provenance"):
+    queried = {name: getattr(queries, name)(store) for name in ("models", "steps", "evaluated")}
+    for name in ("texts", "trajectory", "layer_anisotropy", "provenance", "evaluations"):
         queried[name] = getattr(queries, name)(store, "local")
     for model in ("a~1", "b~1"):
         queried[f"spectra {model}"] = queries.spectra(store, "local", model)
@@ -64,7 +67,7 @@ def frames(store: Store) -> dict[str, pd.DataFrame]:
 
 
 def same(first: pd.DataFrame, second: pd.DataFrame) -> None:
-    order = [name for name in ("family", "model", "step", "measure", "text_id") if name in first]
+    order = [name for name in ("family", "model", "step", "measure", "text_id", "task") if name in first]
     first, second = (frame.sort_values(order, ignore_index=True) if order else frame for frame in (first, second))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
@@ -142,8 +145,16 @@ EDITS: dict[str, tuple[Callable[[str, pa.Table], pa.Table], str]] = {
 class TestThereAndBack:
     def test_every_query_gives_the_same(self, store: Store, other: Store, tmp_path: Path) -> None:
         written = export(store, tmp_path / "x.pack.zip", "local/a~1", "local/b~1")
-        assert written == {"checkpoints": 6, "texts": 2, "measurements": 15, "scalars": 22, "series": 16}
-        assert load(other, tmp_path / "x.pack.zip") == 15
+        assert written == {
+            "checkpoints": 6,
+            "texts": 2,
+            "measurements": 16,
+            "scalars": 22,
+            "series": 16,
+            "labels": 1,
+            "evaluations": 3,
+        }
+        assert load(other, tmp_path / "x.pack.zip") == 16
         for name, frame in frames(store).items():
             same(frame, frames(other)[name])
 
@@ -164,7 +175,7 @@ class TestThereAndBack:
         export(store, tmp_path / "x.pack.zip", "local/a~1")
         mine = spectrum(checkpoint("a~1", 5), entropy=0.123)
         other.add([mine])
-        assert load(other, tmp_path / "x.pack.zip") == 7
+        assert load(other, tmp_path / "x.pack.zip") == 8
         assert other.load([mine.measurement_id])[mine.measurement_id]["scalars"] == {"singular_entropy": 0.123}
         assert contents(other)["scalars"] == 3 + 2 * 4 + 1
 
@@ -215,10 +226,10 @@ class TestDamaged:
             archive.writestr(packs.MANIFEST, manifest)
         self.refused(other, tmp_path / "f.pack.zip", "is no measurement pack or is damaged")
 
-    @pytest.mark.parametrize("version", [0, 2, None, "1"])
+    @pytest.mark.parametrize("version", [0, 3, None, "1"])
     def test_another_format(self, other: Store, pack: Path, version: object) -> None:
         edited = rewritten(pack, lambda name, table: table, {"format": version})
-        self.refused(other, edited, rf"has the format {version}; this version reads 1\.")
+        self.refused(other, edited, rf"has the format {version}; this version reads 1 and 2\.")
 
     def test_cut_off(self, other: Store, pack: Path) -> None:
         pack.write_bytes(pack.read_bytes()[:-100])
@@ -297,4 +308,4 @@ class TestBundled:
         with zipfile.ZipFile(pack) as archive:
             rows = json.loads(archive.read(packs.MANIFEST))["rows"]
         assert load(other, pack) == rows["measurements"]
-        assert {name: contents(other)[name] for name in TABLES} == rows
+        assert {name: contents(other)[name] for name in TABLES} == dict.fromkeys(TABLES, 0) | rows

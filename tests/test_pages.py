@@ -25,10 +25,17 @@ from saturation.ui.verdict import verdict
 MODELS = {"lab": ["w8", "w16", "w32"], "pythia": ["14m", "70m"], "gpt2": ["small"]}
 MEASURED = {"lab": ["w8", "w16"], "pythia": ["70m"], "gpt2": []}
 STEPS = {"lab/w8": [0, 1, 2, 500], "lab/w16": [0, 100], "pythia/70m": [0, 143_000]}
+METRICS = {"lab": ["loss", "accuracy"], "pythia": ["sciq/acc"]}
 
 
 def resolved(asked: Asked) -> tuple[Selection, list[str]]:
-    return resolve(asked, MODELS, MEASURED.__getitem__, lambda family, model: STEPS.get(f"{family}/{model}", []))
+    return resolve(
+        asked,
+        MODELS,
+        MEASURED.__getitem__,
+        lambda family, model: STEPS.get(f"{family}/{model}", []),
+        lambda family: METRICS.get(family, []),
+    )
 
 
 class TestHouse:
@@ -99,6 +106,9 @@ class TestSelection:
             Selection("lab", "w16", ("w8", "w16"), 100),
             Selection("lab", "w8", ("w16",), 2, view="centred", scale="log", ranks="all", colour="log"),
             Selection("gpt2", "small", (), None),
+            Selection("lab", "w8", ("w8", "w16"), 0, norm="before", divide="sum", by="hidden_size", fitted="best"),
+            Selection("lab", "w8", ("w8",), 0, metric="accuracy", numbers={"fit_from": 4.1e8, "law_e": 1.69}),
+            Selection("pythia", "70m", ("70m",), 0, metric="sciq/acc"),
         ],
     )
     def test_an_address_brings_back_what_was_selected(self, selection):
@@ -122,6 +132,10 @@ class TestSelection:
             (Asked(step="last"), {"step": 500}, "“last” is no training step"),
             (Asked(view="sideways"), {"view": "plain"}, "no view “sideways”"),
             (Asked(family="gpt2", step="3"), {"step": None}, "nothing is measured for gpt2/small"),
+            (Asked(metric="accurcy"), {"metric": "accuracy"}, "no metric of lab “accurcy” here; showing accuracy"),
+            (Asked(family="pythia", metric="loss"), {"metric": "sciq/acc"}, "no metric of pythia “loss”"),
+            (Asked(numbers={"law_e": "high"}), {"numbers": {}}, "“high” is no law_e between 0 and 20"),
+            (Asked(numbers={"level": "-1", "law_b": "5"}), {"numbers": {"law_b": 5.0}}, "“-1” is no level"),
         ],
     )
     def test_what_does_not_exist_is_said_and_the_nearest_is_shown(self, asked, shown, said):
@@ -307,7 +321,7 @@ def opened(page: str, **address: str) -> AppTest:
 
 
 @pytest.mark.parametrize(
-    ("page", "figures"), [("app.py", 1), ("pages/1_Anisotropy.py", 3), ("pages/2_Singular_values.py", 3)]
+    ("page", "figures"), [("app.py", 1), ("pages/2_Anisotropy.py", 3), ("pages/3_Singular_values.py", 3)]
 )
 def test_each_page_draws_its_figures(cache, page, figures):
     dashboard_store.fill(cache / "measurements.duckdb")
@@ -346,7 +360,7 @@ def test_a_damaged_store_is_one_sentence_and_no_traceback(cache, page):
 
 def test_measure_page_lists_every_checkpoint_with_what_is_measured(cache):
     dashboard_store.fill(cache / "measurements.duckdb")
-    app = opened("pages/3_Measure.py", family="pythia", model="14m")
+    app = opened("pages/7_Measure.py", family="pythia", model="14m")
     assert not app.exception
     table = app.dataframe[0].value
     assert table["step"].tolist() == list(dashboard_store.STEPS)
@@ -356,7 +370,7 @@ def test_measure_page_lists_every_checkpoint_with_what_is_measured(cache):
 def test_measure_page_is_read_only_in_a_demonstration(cache, monkeypatch):
     dashboard_store.fill(cache / "measurements.duckdb")
     monkeypatch.setenv("SATURATION_MODE", "demo")
-    app = opened("pages/3_Measure.py")
+    app = opened("pages/7_Measure.py")
     assert not app.exception
     assert any("read-only" in info.value for info in app.info)
     assert [button.label for button in app.button] == []
@@ -364,6 +378,6 @@ def test_measure_page_is_read_only_in_a_demonstration(cache, monkeypatch):
 
 def test_only_a_local_server_takes_folders(cache, monkeypatch):
     dashboard_store.fill(cache / "measurements.duckdb")
-    assert [field.label for field in opened("pages/3_Measure.py").text_input] == ["Folder"]
+    assert [field.label for field in opened("pages/7_Measure.py").text_input] == ["Folder"]
     monkeypatch.setenv("SATURATION_MODE", "public")
-    assert len(opened("pages/3_Measure.py").text_input) == 0
+    assert len(opened("pages/7_Measure.py").text_input) == 0

@@ -4,9 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store_rows import OTHER_TEXT, START, TEXT, anisotropy, checkpoint, empty_store, loss, spectrum
+from store_rows import (
+    OTHER_TEXT,
+    START,
+    TEXT,
+    anisotropy,
+    checkpoint,
+    empty_store,
+    evaluation,
+    loss,
+    spectrum,
+)
 
 from saturation.store import Store, queries
+from saturation.store.tables import SCHEMAS
 
 SCALARS = [name for names in queries.TRAJECTORY_SCALARS.values() for name in names]
 CHECKPOINT = ["family", "model", "step"]
@@ -31,6 +42,7 @@ COLUMNS = {
         "hidden_size",
         "layers",
         "vocab_size",
+        "revision",
         "doubtful",
         *SCALARS,
         "tokens",
@@ -70,7 +82,12 @@ COLUMNS = {
         "software",
     ],
 }
-ARGUMENTS = {"models": (), "steps": (), "spectra": ("local", "small~1")}
+COLUMNS |= {
+    "evaluated": ["family", "model", "tasks", "steps", "first_step", "last_step"],
+    "metrics": ["task", "metric", "higher_is_better", "models", "steps"],
+    "evaluations": [*SCHEMAS["evaluations"].names, "doubtful"],
+}
+ARGUMENTS = {"models": (), "evaluated": (), "steps": (), "spectra": ("local", "small~1")}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +100,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store.add([loss(row, nats=3 + row.step) for row in small])
     store.add([anisotropy(row, last=row.step / 10) for row in small[:2]])
     store.add([loss(small[0], nats=8.0, text=OTHER_TEXT, tokens=7)])
+    store.add_evaluations(
+        [
+            *(evaluation("small~1", step, value=step / 100) for step in (0, 2, 10)),
+            evaluation("unmeasured~1", 4, value=0.4, higher_is_better=None, stderr=None),
+            evaluation("small~1", 2, task="lambada_openai", metric="perplexity", value=9.0, higher_is_better=False),
+        ]
+    )
     return store
 
 
@@ -96,7 +120,7 @@ def test_an_empty_store_gives_empty_frames_with_the_same_columns(name: str, stor
 
 def test_a_family_that_is_not_there(store: Store) -> None:
     for name in COLUMNS:
-        if name not in ("models", "steps", "spectra"):
+        if name not in ("models", "steps", "spectra", "evaluated"):
             assert len(getattr(queries, name)(store, "pythia")) == 0
     assert len(queries.trajectory(store, "local", ["nothing"])) == 0
     assert len(queries.trajectory(store, "local", [])) == 0
@@ -195,3 +219,45 @@ def test_provenance(store: Store) -> None:
     assert (first["text_name"], first["tokens"], first["context_length"]) == ("text.txt", 9, 4)
     assert (first["dtype"], first["device"], first["seconds"], first["bytes_read"]) == ("float32", "cpu", 1.5, 40)
     assert first["measured_at"].to_pydatetime() == START
+
+
+def test_evaluations_by_task_and_metric(store: Store) -> None:
+    rows = queries.evaluations(store, "local", task="sciq", metric="acc")
+    assert rows[["model", "step", "value"]].values.tolist() == [
+        ["small~1", 0, 0.0],
+        ["small~1", 2, 0.02],
+        ["small~1", 10, 0.1],
+        ["unmeasured~1", 4, 0.4],
+    ]
+    assert queries.evaluations(store, "local", ["unmeasured~1"])["stderr"].isna().tolist() == [True]
+    assert len(queries.evaluations(store, "local")) == 5
+    assert len(queries.evaluations(store, "pythia")) == 0
+
+
+def test_which_models_and_metrics_were_evaluated(store: Store) -> None:
+    assert queries.evaluated(store).values.tolist() == [
+        ["local", "small~1", 2, 3, 0, 10],
+        ["local", "unmeasured~1", 1, 1, 4, 4],
+    ]
+    found = queries.metrics(store, "local")
+    assert found[["task", "metric", "models", "steps"]].values.tolist() == [
+        ["sciq", "acc", 2, 4],
+        ["lambada_openai", "perplexity", 1, 1],
+    ]
+    assert found["higher_is_better"].tolist() == [True, False]
+
+
+def test_a_newer_evaluation_replaces_the_older(tmp_path: Path) -> None:
+    store = empty_store(tmp_path / "store.duckdb")
+    assert store.add_evaluations([evaluation(value=0.1), evaluation(value=0.2), evaluation(shots=5)]) == 2
+    assert store.add_evaluations([evaluation(value=0.3)]) == 1
+    rows = queries.evaluations(store, "local")
+    assert rows[["shots", "value"]].values.tolist() == [[0, 0.3], [5, 0.25]]
+    assert store.add_evaluations([]) == 0
+
+
+def test_doubt_reaches_evaluations(tmp_path: Path) -> None:
+    store = empty_store(tmp_path / "store.duckdb")
+    store.add_evaluations([evaluation(step=1), evaluation(step=2)])
+    store.mark("local", "run~1", {2: "same weights as step 1"})
+    assert queries.evaluations(store, "local")["doubtful"].fillna("sure").tolist() == ["sure", "same weights as step 1"]

@@ -77,7 +77,11 @@ class TestMigrations:
 
 class TestWriting:
     def test_what_was_written_is_read(self, store: Store) -> None:
-        item = replace(anisotropy(), scalars={"anisotropy": 0.1 + 0.2, "perplexity": math.inf, "tiny": 5e-324})
+        item = replace(
+            anisotropy(),
+            scalars={"anisotropy": 0.1 + 0.2, "perplexity": math.inf, "tiny": 5e-324},
+            labels={"top_tokens": ["a", "", "ß"]},
+        )
         assert store.add([item, spectrum()]) == 2
         held = store.load([item.measurement_id, "nothing"])
         assert held == {
@@ -89,6 +93,7 @@ class TestWriting:
                 "software": "saturation, torch",
                 "scalars": {"anisotropy": 0.1 + 0.2, "perplexity": math.inf, "tiny": 5e-324},
                 "series": {"layers": [0.1, 0.2, 0.3, 0.4], "centred_layers": [0.01, 0.02, 0.03, 0.04]},
+                "labels": {"top_tokens": ["a", "", "ß"]},
             }
         }
         assert replace(item, **held[item.measurement_id]) == item

@@ -18,6 +18,7 @@ FRAMES = 120
 FILM_POINTS = 400
 
 ColourScale = Literal["linear", "log"]
+Normalisation = Literal["largest", "sum"]
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,34 @@ def m002_current(connection: Connection) -> None:
     )
 
 
+@migration
+def m003_evaluations(connection: Connection) -> None:
+    """Results of an evaluation harness, which know a model and a step but not the weights; words of measurements."""
+    connection.execute(
+        """
+        CREATE TABLE evaluations (
+            family VARCHAR NOT NULL,
+            model VARCHAR NOT NULL,
+            step BIGINT NOT NULL,
+            task VARCHAR NOT NULL,
+            metric VARCHAR NOT NULL,
+            shots INTEGER NOT NULL,
+            value DOUBLE NOT NULL,
+            stderr DOUBLE,
+            higher_is_better BOOLEAN,
+            harness VARCHAR NOT NULL,
+            task_version VARCHAR,
+            source VARCHAR NOT NULL,
+            content_id VARCHAR NOT NULL,
+            evaluated_at TIMESTAMPTZ,
+            imported_at TIMESTAMPTZ NOT NULL,
+            PRIMARY KEY (family, model, step, task, metric, shots)
+        );
+        CREATE TABLE labels (measurement_id VARCHAR NOT NULL, name VARCHAR NOT NULL, "values" VARCHAR[] NOT NULL);
+        """
+    )
+
+
 def applied(connection: Connection) -> set[str]:
     """Names of the steps that the file has had."""
     held = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()

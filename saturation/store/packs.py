@@ -14,85 +14,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from saturation.errors import PackError
+from saturation.store.tables import ADDED_LATER, OF_MEASUREMENTS, OPTIONAL, POINTS, SCHEMAS, UNIQUE
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)
 SUFFIX = ".pack.zip"
 MANIFEST = "manifest.json"
 # A pack this large holds over a million measurements; anything larger is a mistake or an attack.
 MAX_TABLE_BYTES = 1_000_000_000
 
-_text, _int = pa.string(), pa.int64()
-PLAIN_COLUMNS = (
-    "measure",
-    "version",
-    "dtype",
-    "tokens",
-    "context_length",
-    "device",
-    "measured_at",
-    "seconds",
-    "bytes_read",
-    "software",
-)
-SCHEMAS = {
-    "checkpoints": pa.schema(
-        {
-            "checkpoint_id": _text,
-            "family": _text,
-            "model": _text,
-            "step": _int,
-            "source": _text,
-            "revision": _text,
-            "commit_sha": _text,
-            "content_id": _text,
-            "hidden_size": pa.int32(),
-            "layers": pa.int32(),
-            "vocab_size": pa.int32(),
-            "parameters": _int,
-            "weight_bytes": _int,
-        }
-    ),
-    "texts": pa.schema({"text_id": _text, "name": _text, "source": _text, "utf8_bytes": _int, "words": _int}),
-    "measurements": pa.schema(
-        {
-            "measurement_id": _text,
-            "checkpoint_id": _text,
-            "measure": _text,
-            "version": pa.int32(),
-            "text_id": _text,
-            "dtype": _text,
-            "tokens": _int,
-            "context_length": pa.int32(),
-            "device": _text,
-            "measured_at": pa.timestamp("us", tz="UTC"),
-            "seconds": pa.float64(),
-            "bytes_read": _int,
-            "software": _text,
-        }
-    ),
-    "scalars": pa.schema({"measurement_id": _text, "name": _text, "value": pa.float64()}),
-    "series": pa.schema({"measurement_id": _text, "name": _text, "values": pa.list_(pa.float64())}),
-}
-# Columns that may hold nothing.
-OPTIONAL = {
-    *("step", "revision", "commit_sha", "layers", "parameters", "weight_bytes"),
-    *("text_id", "tokens", "context_length"),
-}
-# What a row is known by: of each there is one.
-UNIQUE = {
-    "checkpoints": ["checkpoint_id"],
-    "texts": ["text_id"],
-    "measurements": ["measurement_id"],
-    "scalars": ["measurement_id", "name"],
-    "series": ["measurement_id", "name"],
-}
-# Which table and column a column points into.
-POINTS = (
-    ("measurements", "checkpoint_id", "checkpoints"),
-    ("measurements", "text_id", "texts"),
-    ("scalars", "measurement_id", "measurements"),
-    ("series", "measurement_id", "measurements"),
-)
 UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -104,12 +34,12 @@ UNREADABLE = (
     AttributeError,
     pa.ArrowException,
 )
-KEYS = {"checkpoints": "checkpoint_id", "texts": "text_id", "measurements": "measurement_id"}
 # Which rows belong to the chosen models; {models} is a list of 'family/model'.
 _SELECT = {
     "checkpoints": "SELECT * FROM checkpoints WHERE family || '/' || model IN (SELECT unnest(?))",
     "measurements": "SELECT m.* FROM measurements m JOIN checkpoints c USING (checkpoint_id) "
     "WHERE family || '/' || model IN (SELECT unnest(?))",
+    "evaluations": "SELECT * FROM evaluations WHERE family || '/' || model IN (SELECT unnest(?))",
 }
 
 
@@ -134,11 +64,11 @@ def save(connection: duckdb.DuckDBPyConnection, pack: Path, models: Sequence[str
     Raises PackError when nothing is stored of them.
     """
     tables = {name: _arrow(connection, sql, [list(models)]) for name, sql in _SELECT.items()}
-    if tables["measurements"].num_rows == 0:
+    if tables["measurements"].num_rows == 0 and tables["evaluations"].num_rows == 0:
         raise PackError(f"Nothing is stored of {', '.join(models)}; measure it before exporting.")
     connection.register("chosen", tables["measurements"])
     tables["texts"] = _arrow(connection, "SELECT * FROM texts WHERE text_id IN (SELECT text_id FROM chosen)")
-    for name in ("scalars", "series"):
+    for name in OF_MEASUREMENTS:
         sql = f"SELECT * FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM chosen)"
         tables[name] = _arrow(connection, sql)
     ordered = {name: tables[name].cast(SCHEMAS[name]).sort_by(SCHEMAS[name].names[0]) for name in SCHEMAS}
@@ -159,10 +89,16 @@ def _read(pack: Path) -> dict[str, pa.Table]:
     try:
         with zipfile.ZipFile(pack) as archive:
             manifest = json.loads(archive.read(MANIFEST))
-            if manifest.get("format") != FORMAT:
-                raise PackError(f"{pack.name} has the format {manifest.get('format')}; this version reads {FORMAT}.")
+            if manifest.get("format") not in READS:
+                raise PackError(
+                    f"{pack.name} has the format {manifest.get('format')}; this version reads "
+                    f"{' and '.join(map(str, READS))}."
+                )
             tables = {}
             for name, schema in SCHEMAS.items():
+                if name in ADDED_LATER and manifest["format"] < ADDED_LATER[name]:
+                    tables[name] = schema.empty_table()
+                    continue
                 if archive.getinfo(f"{name}.parquet").file_size > MAX_TABLE_BYTES:
                     raise PackError(f"{pack.name} is too large: its table {name} is over a gigabyte.")
                 tables[name] = pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).cast(schema)
@@ -187,7 +123,13 @@ def _fault(tables: dict[str, pa.Table]) -> str | None:
         known = pc.is_in(tables[name][column].drop_null(), value_set=tables[target][column].combine_chunks())
         if not pc.all(known).as_py() and len(known):
             return f"its table {name} names {target} that it does not hold"
-    numbers = (tables["scalars"]["value"], pc.list_flatten(tables["series"]["values"]))
+    numbers = (
+        tables["scalars"]["value"],
+        pc.list_flatten(tables["series"]["values"]),
+        tables["evaluations"]["value"],
+    )
+    if pc.list_flatten(tables["labels"]["values"]).null_count:
+        return "it holds labels that are no text"
     if any(column.null_count or pc.any(pc.is_nan(column)).as_py() for column in numbers):
         return "it holds values that are no numbers"
     return None
@@ -207,7 +149,7 @@ def load(connection: duckdb.DuckDBPyConnection, pack: Path) -> int:
     )
     for name, table in tables.items():
         connection.register("incoming", table)
-        if name in KEYS:
+        if name not in OF_MEASUREMENTS:
             connection.execute(f"INSERT OR IGNORE INTO {name} BY NAME SELECT * FROM incoming")
         else:
             connection.execute(

@@ -87,6 +87,44 @@ def steps(store: Store) -> pd.DataFrame:
     )
 
 
+def evaluated(store: Store) -> pd.DataFrame:
+    """One row per (family, model) with imported evaluations: tasks, steps evaluated, first and last step."""
+    return store.frame(
+        """
+        SELECT family, model, count(DISTINCT task) AS tasks, count(DISTINCT step) AS steps,
+               min(step) AS first_step, max(step) AS last_step
+        FROM evaluations GROUP BY family, model ORDER BY family, model
+        """
+    )
+
+
+def metrics(store: Store, family: str) -> pd.DataFrame:
+    """One row per task and metric imported for a family: models, steps, whether higher is better; the fullest first."""
+    return store.frame(
+        """
+        SELECT task, metric, any_value(higher_is_better) AS higher_is_better,
+               count(DISTINCT model) AS models, count(DISTINCT (model, step)) AS steps
+        FROM evaluations WHERE family = ? GROUP BY task, metric ORDER BY steps DESC, task, metric
+        """,
+        [family],
+    )
+
+
+def evaluations(
+    store: Store, family: str, models: Sequence[str] | None = None, task: str | None = None, metric: str | None = None
+) -> pd.DataFrame:
+    """One row per (model, step, task, metric, shots) of what was imported, with its provenance and doubt."""
+    return store.frame(
+        f"""
+        SELECT c.*, d.reason AS doubtful FROM evaluations c
+        LEFT JOIN doubts d ON d.family = c.family AND d.model = c.model AND d.step = c.step
+        WHERE {_CHOSEN} AND (? IS NULL OR c.task = ?) AND (? IS NULL OR c.metric = ?)
+        ORDER BY c.model, c.task, c.metric, c.shots, c.step
+        """,
+        [*_chosen(family, models), task, task, metric, metric],
+    )
+
+
 def content_ids(store: Store, family: str, model: str) -> dict[int, str]:
     """Content id of the weights by step, of the checkpoints that the store knows."""
     frame = store.frame(
@@ -134,7 +172,7 @@ def trajectory(
         f"""
         WITH {_ON_TEXT}
         SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.layers, c.vocab_size,
-               c.doubtful, {picks},
+               c.revision, c.doubtful, {picks},
                max(m.tokens) FILTER (m.measure = 'loss') AS tokens, any_value(m.text_id) AS text_id,
                any_value(t.name) AS text_name, any_value(m.dtype) FILTER (m.measure = 'loss') AS dtype
         FROM current_checkpoints c
@@ -142,7 +180,8 @@ def trajectory(
         LEFT JOIN scalars s USING (measurement_id)
         LEFT JOIN texts t ON t.text_id = m.text_id
         WHERE {_CHOSEN}
-        GROUP BY c.family, c.model, c.step, c.parameters, c.hidden_size, c.layers, c.vocab_size, c.doubtful
+        GROUP BY c.family, c.model, c.step, c.parameters, c.hidden_size, c.layers, c.vocab_size, c.revision,
+                 c.doubtful
         ORDER BY c.parameters, c.model, step
         """,
         [text_id, family, *_chosen(family, models)],

@@ -54,7 +54,8 @@ class Measurement:
     """One measure of one checkpoint: its numbers and all that they depend on.
 
     inputs: what was read besides the weights' content: the head's tensor, or a hash of tokens and configuration.
-    scalars: name -> value; series: name -> values in the measure's own order. Raises NotFiniteError for NaN.
+    scalars: name -> value; series: name -> values in the measure's own order; labels: name -> words in that order.
+    Raises NotFiniteError for NaN.
     """
 
     checkpoint: CheckpointRow
@@ -72,6 +73,7 @@ class Measurement:
     inputs: str | None = None
     scalars: Mapping[str, float] = field(default_factory=dict)
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         bad = [name for name, value in self.scalars.items() if math.isnan(value)]
@@ -91,6 +93,35 @@ class Measurement:
             self.context_length,
             self.inputs,
         )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One number of an evaluation harness: of a task, at a step of a model. Known by its name, not by the weights.
+
+    shots: examples in the prompt. stderr: the harness's own standard error. higher_is_better: None where unknown.
+    harness: format or version that wrote it. source: the file's name; content_id: hash of its bytes.
+    """
+
+    family: str
+    model: str
+    step: int
+    task: str
+    metric: str
+    value: float
+    harness: str
+    source: str
+    content_id: str
+    imported_at: datetime
+    shots: int = 0
+    stderr: float | None = None
+    higher_is_better: bool | None = None
+    task_version: str | None = None
+    evaluated_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.value):
+            raise NotFiniteError(f"{self.task}/{self.metric} in {self.source} is not a number; it was not stored.")
 
 
 def measurement_id(

@@ -16,7 +16,8 @@ from saturation.errors import StoreError
 from saturation.settings import BUNDLED
 from saturation.store import migrations, packs
 from saturation.store.connection import WAIT_SECONDS, connect
-from saturation.store.records import Measurement
+from saturation.store.records import Evaluation, Measurement
+from saturation.store.tables import OF_MEASUREMENTS, PLAIN_COLUMNS, SCHEMAS, UNIQUE
 
 
 class Store:
@@ -91,12 +92,25 @@ class Store:
             connection.begin()
             for name in ("checkpoints", "texts", "measurements"):
                 _upsert(connection, name, tables[name])
-            for name in ("scalars", "series"):
+            for name in OF_MEASUREMENTS:
                 table = tables[name]
                 connection.register("incoming", table)
                 connection.register("written", tables["measurements"])
                 connection.execute(f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)")
                 connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
+            connection.commit()
+        return len(rows)
+
+    def add_evaluations(self, results: Iterable[Evaluation]) -> int:
+        """Write results of an evaluation harness in one transaction, a newer over an older; returns how many."""
+        key = UNIQUE["evaluations"]
+        rows = {tuple(getattr(result, name) for name in key): asdict(result) for result in results}
+        if not rows:
+            return 0
+        self.ensure()
+        with self.write() as connection:
+            connection.begin()
+            _upsert(connection, "evaluations", pa.Table.from_pylist(list(rows.values()), schema=SCHEMAS["evaluations"]))
             connection.commit()
         return len(rows)
 
@@ -112,7 +126,7 @@ class Store:
             connection.commit()
 
     def load(self, measurement_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Of the ids that the store holds: measured_at, seconds, bytes_read, device, software, scalars and series."""
+        """Of the ids that the store holds: when, how and at what cost it was measured, scalars, series and labels."""
         self.ensure()
         wanted = list(measurement_ids)
         inside = "WHERE measurement_id IN (SELECT unnest(?))"
@@ -122,16 +136,18 @@ class Store:
                 f"FROM measurements {inside}",
                 [wanted],
             ).fetchall()
-            scalars = connection.execute(f"SELECT * FROM scalars {inside}", [wanted]).fetchall()
-            series = connection.execute(f"SELECT * FROM series {inside}", [wanted]).fetchall()
+            values = {
+                table: connection.execute(f"SELECT * FROM {table} {inside}", [wanted]).fetchall()
+                for table in OF_MEASUREMENTS
+            }
         names = ("measured_at", "seconds", "bytes_read", "device", "software")
-        held = {key: dict(zip(names, rest, strict=True)) | {"scalars": {}, "series": {}} for key, *rest in rows}
-        for values in held.values():
-            values["measured_at"] = datetime.fromtimestamp(values["measured_at"] / 1e6, UTC)
-        for key, name, value in scalars:
-            held[key]["scalars"][name] = value
-        for key, name, values in series:
-            held[key]["series"][name] = values
+        held: dict[str, dict[str, Any]] = {}
+        for key, *rest in rows:
+            held[key] = dict(zip(names, rest, strict=True)) | {table: {} for table in OF_MEASUREMENTS}
+            held[key]["measured_at"] = datetime.fromtimestamp(held[key]["measured_at"] / 1e6, UTC)
+        for table, found in values.items():
+            for key, name, value in found:
+                held[key][table][name] = value
         return held
 
 
@@ -155,7 +171,7 @@ def _tables(rows: list[Measurement]) -> dict[str, pa.Table]:
                 "measurement_id": key,
                 "checkpoint_id": row.checkpoint.checkpoint_id,
                 "text_id": row.text.text_id if row.text else None,
-                **{name: getattr(row, name) for name in packs.PLAIN_COLUMNS},
+                **{name: getattr(row, name) for name in PLAIN_COLUMNS},
             }
             for key, row in measurements.items()
         ],
@@ -169,5 +185,10 @@ def _tables(rows: list[Measurement]) -> dict[str, pa.Table]:
             for key, row in measurements.items()
             for name, values in row.series.items()
         ],
+        "labels": [
+            {"measurement_id": key, "name": name, "values": list(words)}
+            for key, row in measurements.items()
+            for name, words in row.labels.items()
+        ],
     }
-    return {name: pa.Table.from_pylist(columns[name], schema=packs.SCHEMAS[name]) for name in packs.SCHEMAS}
+    return {name: pa.Table.from_pylist(columns[name], schema=SCHEMAS[name]) for name in columns}

@@ -9,15 +9,34 @@ from saturation.families import registry
 from saturation.figures import labels
 from saturation.ui import data
 from saturation.ui.pages import Page
-from saturation.ui.selection import CHOICES, Asked, Selection, decode, encode, resolve
+from saturation.ui.selection import CHOICES, NUMBERS, Asked, Selection, decode, encode, resolve
 
 WORDS = {
     "view": {"plain": "Plain", "centred": "Mean removed"},
     "scale": {"linear": "Linear", "log": "Log"},
-    "ranks": {"100": "1–100", "all": "All"},
+    "ranks": {"100": "1–100", "all": "All", "log": "All, log"},
     "colour": {"linear": "Linear", "log": "Log"},
+    "norm": {"after": "After", "before": "Before"},
+    "divide": {"largest": "σ/σ₁", "sum": "σ/Σσ"},
+    "by": {
+        "parameters": "Parameters",
+        "hidden_size": "Hidden size",
+        "vocab_per_width": "Vocabulary / width",
+        "peak_learning_rate": "Peak learning rate",
+    },
+    "fitted": {"final": "Final checkpoints", "best": "Best checkpoints"},
 }
-TITLES = {"view": "Look at", "scale": "Step axis", "ranks": "Ranks", "colour": "Values"}
+TITLES = {
+    "view": "Look at",
+    "scale": "Step axis",
+    "ranks": "Ranks",
+    "colour": "Values",
+    "norm": "Final norm",
+    "divide": "Divide by",
+    "by": "Colour by",
+    "fitted": "Fit the law to",
+}
+LONG = ("by",)  # choices with words too long for a row of buttons
 PAPER_RANKS = int(CHOICES["ranks"][0])
 TOOLBAR_ROW = 2000  # wider than any page: the step slider then has a row of its own
 
@@ -33,7 +52,7 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
     current = {key: ",".join(st.query_params.get_all(key)) for key in st.query_params}
     outside = current != state.get("_address")
     asked = decode(current) if outside else _held(models)
-    selection, notes = resolve(asked, models, data.comparable, data.steps)
+    selection, notes = resolve(asked, models, data.comparable, data.steps, data.metric_names)
     if outside:
         state["_address"], state["_notes"] = current, notes
     elif selection != state["_selection"]:
@@ -64,7 +83,17 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
         several = (model or names[0],)
     step = held("step")
     views = {key: held(key) for key in CHOICES}
-    return Asked(family, model, several, None if step is None else str(step), **views)
+    metric = held("metric") if held("metric") in data.metric_names(family) else None
+    numbers = {key: value for key in NUMBERS if (value := _held_number(key, last)) is not None}
+    return Asked(family, model, several, None if step is None else str(step), **views, metric=metric, numbers=numbers)
+
+
+def _held_number(key: str, last: Selection) -> float | None:
+    """What a number's field holds, None where that is the default it was drawn with; else the last selection's."""
+    value = st.session_state.get(key)
+    if value is None:
+        return last.numbers.get(key)
+    return None if value == st.session_state.get(f"_default_{key}") else value
 
 
 def move_to(step: int) -> None:
@@ -114,16 +143,45 @@ def toolbar(page: Page, selection: Selection) -> None:
     steps = data.steps(selection.family, selection.model)
     if not steps or not page.controls:
         return
-    views = [key for key in CHOICES if key in page.controls and (key != "ranks" or _has_more_ranks(selection))]
+    views = [key for key in page.controls if key in CHOICES and (key != "ranks" or _has_more_ranks(selection))]
     with st.container(key="toolbar", horizontal=True, vertical_alignment="bottom", gap="medium"):
         if "step" in page.controls and len(steps) > 1:
             state["step"] = selection.step
             with st.container(width="stretch" if len(views) == 1 else TOOLBAR_ROW):
                 st.select_slider("Step", steps, key="step", format_func=labels.step)
+        if "metric" in page.controls:
+            metric(selection)
         for key in views:
-            state[key] = getattr(selection, key)
-            words = WORDS[key] | dict(page.words if key == "view" else {})
-            st.segmented_control(TITLES[key], CHOICES[key], key=key, required=True, format_func=words.__getitem__)
+            choice(key, selection, dict(page.words) if key == "view" else {})
+
+
+def metric(selection: Selection) -> None:
+    """The choice among the metrics that the family has values of; nothing where there is one at most."""
+    known = {item.name: item.label for item in data.metrics(selection.family)}
+    if len(known) > 1:
+        st.session_state["metric"] = selection.metric
+        st.selectbox("Metric", list(known), key="metric", format_func=known.__getitem__, width=230)
+
+
+def choice(key: str, selection: Selection, words: Mapping[str, str] | None = None) -> None:
+    """One of the selection's choices, as buttons or, where its words are long, as a menu."""
+    st.session_state[key] = getattr(selection, key)
+    shown = WORDS[key] | dict(words or {})
+    if key in LONG:
+        st.selectbox(TITLES[key], CHOICES[key], key=key, format_func=shown.__getitem__, width=180)
+    else:
+        st.segmented_control(TITLES[key], CHOICES[key], key=key, required=True, format_func=shown.__getitem__)
+
+
+def number(
+    key: str, selection: Selection, label: str, default: float, step: float, help: str, format: str = "%g"
+) -> float:
+    """A number of the selection, drawn with its default where the reader set none; returns what is in force."""
+    low, high = NUMBERS[key]
+    value = selection.numbers.get(key, default)
+    st.session_state[key], st.session_state[f"_default_{key}"] = float(value), float(default)
+    st.number_input(label, float(low), float(high), step=float(step), key=key, help=help, format=format)
+    return value
 
 
 def _has_more_ranks(selection: Selection) -> bool:

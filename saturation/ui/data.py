@@ -11,6 +11,8 @@ import streamlit as st
 from saturation import settings as configuration
 from saturation.errors import SaturationError
 from saturation.families import registry
+from saturation.jobs import metrics as performance
+from saturation.jobs.metrics import Metric
 from saturation.settings import Settings
 from saturation.store import Store, queries
 
@@ -74,29 +76,70 @@ def families() -> dict[str, list[str]]:
 @st.cache_data(max_entries=8, show_spinner=False)
 def _families(path: str, signature: tuple[int, ...]) -> dict[str, list[str]]:
     held = measured_models()
+    evaluated = _ask("evaluated")
     listed: dict[str, list[str]] = {}
     for name, family in registry.families().items():
         known = held[held["family"] == name]
         counts = {key: model.parameters or model.hidden_size or 0 for key, model in family.models.items()}
+        counts |= dict.fromkeys(set(evaluated.loc[evaluated["family"] == name, "model"]) - set(counts), 0)
         counts |= dict(zip(known["model"], known["parameters"].fillna(0), strict=True))
         if counts:
             listed[name] = sorted(counts, key=lambda key: (counts[key], key))
-    full = set(held.loc[held["measured"] > 0, "family"])
+    full = {*held.loc[held["measured"] > 0, "family"], *evaluated["family"]}
     return dict(sorted(listed.items(), key=lambda item: item[0] not in full))
 
 
 def steps(family: str, model: str) -> list[int]:
-    """The steps at which anything of a model is measured."""
+    """The steps at which anything of a model is measured or evaluated."""
     rows = trajectory(family, (model,))
     values = rows[["singular_entropy", "anisotropy", "nats_per_token"]].notna().any(axis=1)
-    return sorted({int(step) for step in rows.loc[values, "step"]})
+    return sorted({*rows.loc[values, "step"].astype(int), *evaluations(family, (model,))["step"].astype(int)})
 
 
 def comparable(family: str) -> list[str]:
-    """Models of a family that have measurements, smallest first."""
-    held = measured_models()
-    full = set(held.loc[(held["family"] == family) & (held["measured"] > 0), "model"])
+    """Models of a family that have measurements or evaluations, smallest first."""
+    held, evaluated = measured_models(), _ask("evaluated")
+    full = {
+        *held.loc[(held["family"] == family) & (held["measured"] > 0), "model"],
+        *evaluated.loc[evaluated["family"] == family, "model"],
+    }
     return [name for name in families()[family] if name in full]
+
+
+def evaluations(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
+    return _ask("evaluations", family, models)
+
+
+def metrics(family: str) -> list[Metric]:
+    """The metrics that a family has values of, the default first."""
+    opened = store()
+    return _metrics(str(opened.path), opened.signature(), family)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _metrics(path: str, signature: tuple[int, ...], family: str) -> list[Metric]:
+    return performance.available(store(), family)
+
+
+def metric_names(family: str) -> list[str]:
+    return [metric.name for metric in metrics(family)]
+
+
+def metric(family: str, name: str) -> Metric:
+    """The metric of this name; the loss where the family has no values yet."""
+    known = {item.name: item for item in metrics(family)}
+    return known.get(name, performance.MEASURED["nats_per_token"])
+
+
+def curve(family: str, models: tuple[str, ...], name: str) -> pd.DataFrame:
+    """Values of a metric along training, with what is known of each model (`jobs.metrics.curve`)."""
+    opened = store()
+    return _curve(str(opened.path), opened.signature(), family, models, metric(family, name))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _curve(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], metric: Metric) -> pd.DataFrame:
+    return performance.curve(store(), family, list(models), metric)
 
 
 def span(family: str) -> tuple[float, float] | None:

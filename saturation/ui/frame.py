@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -53,6 +54,14 @@ class View:
     def toolbar(self) -> None:
         """The step cursor and the page's ways to look, where the page wants them."""
         controls.toolbar(self.page, self.selection)
+
+    def choice(self, key: str) -> None:
+        """One of the selection's choices, where the page draws it itself."""
+        controls.choice(key, self.selection)
+
+    def number(self, key: str, label: str, default: float, step: float, help: str, **options: Any) -> float:
+        """A number of the selection; returns what is in force."""
+        return controls.number(key, self.selection, label, default, step, help, **options)
 
 
 def open_page(page: Page) -> View:

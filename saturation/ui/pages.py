@@ -24,30 +24,44 @@ OVERVIEW = Page(
     path="app.py",
     question="Is it saturating?",
     icon=":material/monitoring:",
-    controls=("step", "scale"),
+    controls=("step", "metric", "scale"),
+)
+PERFORMANCE = Page(
+    name="Performance",
+    path="pages/1_Performance.py",
+    question="How much does it lose?",
+    icon=":material/trending_up:",
+    controls=("models", "step", "metric", "by", "scale"),
 )
 ANISOTROPY = Page(
     name="Anisotropy",
-    path="pages/1_Anisotropy.py",
+    path="pages/2_Anisotropy.py",
     question="Where do representations collapse?",
     icon=":material/blur_on:",
-    controls=("models", "step", "view", "scale"),
+    controls=("models", "step", "metric", "view", "norm", "scale"),
     words=(("plain", "Plain"), ("centred", "Mean-centred")),
 )
 SINGULAR_VALUES = Page(
     name="Singular values",
-    path="pages/2_Singular_values.py",
+    path="pages/3_Singular_values.py",
     question="What happens to the head?",
     icon=":material/stacked_line_chart:",
-    controls=("models", "step", "view", "scale", "ranks", "colour"),
+    controls=("models", "step", "view", "divide", "scale", "ranks", "colour"),
     words=(("plain", "Head as stored"), ("centred", "As the softmax sees it")),
 )
 MEASURE = Page(
     name="Measure",
-    path="pages/3_Measure.py",
+    path="pages/7_Measure.py",
     question="Compute what is missing",
     icon=":material/play_circle:",
     controls=(),
 )
+DATA = Page(
+    name="Data",
+    path="pages/8_Data.py",
+    question="Bring data in, take it away",
+    icon=":material/database:",
+    controls=(),
+)
 
-PAGES = (OVERVIEW, ANISOTROPY, SINGULAR_VALUES, MEASURE)
+PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, MEASURE, DATA)

@@ -6,20 +6,36 @@ another page's widgets set. The address is therefore read and written here, whol
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
 from saturation.figures import labels
-from saturation.figures.singular import ColourScale
+from saturation.figures.singular import ColourScale, Normalisation
 from saturation.figures.steps import StepScale, nearest
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "view": ("plain", "centred"),
     "scale": ("linear", "log"),
-    "ranks": ("100", "all"),
+    "ranks": ("100", "all", "log"),
     "colour": ("linear", "log"),
+    "norm": ("after", "before"),
+    "divide": ("largest", "sum"),
+    "by": ("parameters", "hidden_size", "vocab_per_width", "peak_learning_rate"),
+    "fitted": ("final", "best"),
 }
+# Numbers that a reader may set: lowest and highest. None in a selection means the default, which may depend on data.
+NUMBERS: dict[str, tuple[float, float]] = {
+    "fit_from": (0, 1e15),  # parameters
+    "law_b": (0, 1e6),
+    "law_beta": (0.01, 2),
+    "law_e": (0, 20),  # nats
+    "least_rise": (0, 100),  # percent
+    "level": (0.1, 20),  # percent
+    "least_anisotropy": (0.005, 1),
+    "least_entropy": (1, 500),  # percent
+}
+DEFAULT_METRIC = "loss"
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,12 @@ class Selection:
     scale: StepScale = "linear"
     ranks: str = "100"
     colour: ColourScale = "linear"
+    norm: str = "after"
+    divide: Normalisation = "largest"
+    by: str = "parameters"
+    fitted: str = "final"
+    metric: str = DEFAULT_METRIC
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def centred(self) -> bool:
@@ -52,11 +74,19 @@ class Asked:
     scale: str | None = None
     ranks: str | None = None
     colour: str | None = None
+    norm: str | None = None
+    divide: str | None = None
+    by: str | None = None
+    fitted: str | None = None
+    metric: str | None = None
+    numbers: Mapping[str, str | float] = field(default_factory=dict)
 
 
 def decode(address: Mapping[str, str]) -> Asked:
     """The request that query parameters make; unknown parameters are left alone."""
-    fields: dict[str, Any] = {key: address[key] for key in Asked.__dataclass_fields__ if address.get(key)}
+    plain = Asked.__dataclass_fields__.keys() - {"numbers"}
+    fields: dict[str, Any] = {key: address[key] for key in plain if address.get(key)}
+    fields["numbers"] = {key: address[key] for key in NUMBERS if address.get(key)}
     if "models" in fields:
         fields["models"] = tuple(name for name in fields["models"].split(",") if name)
     return Asked(**fields)
@@ -72,7 +102,9 @@ def encode(selection: Selection, comparable: Sequence[str]) -> dict[str, str]:
     for key, (default, *_) in CHOICES.items():
         if getattr(selection, key) != default:
             address[key] = getattr(selection, key)
-    return address
+    if selection.metric != DEFAULT_METRIC:
+        address["metric"] = selection.metric
+    return address | {key: f"{value:.12g}" for key, value in selection.numbers.items()}
 
 
 def resolve(
@@ -80,11 +112,13 @@ def resolve(
     models: Mapping[str, Sequence[str]],
     measured: Callable[[str], Sequence[str]],
     steps: Callable[[str, str], Sequence[int]],
+    metrics: Callable[[str], Sequence[str]],
 ) -> tuple[Selection, list[str]]:
     """The nearest valid selection, and one sentence for each thing asked that does not exist.
 
     `models`: the model names of each family, families and models in the order of the menus; `measured`: those of a
-    family that have measurements (it opens with the first of them); `steps`: the measured steps of a model.
+    family that have measurements (it opens with the first of them); `steps`: the measured steps of a model;
+    `metrics`: those that a family has values of, the default first.
     """
     notes: list[str] = []
     family = _one("family", asked.family, list(models), next(iter(models)), notes)
@@ -100,16 +134,33 @@ def resolve(
         if value is not None:
             change: dict[str, Any] = {key: _one(key, value, list(options), options[0], notes)}
             chosen = replace(chosen, **change)
-    return chosen, notes
+    metric = _one(f"metric of {family}", asked.metric, [*metrics(family)] or [DEFAULT_METRIC], None, notes)
+    return replace(chosen, metric=metric, numbers=_numbers(asked.numbers, notes)), notes
 
 
-def _one(kind: str, asked: str | None, known: list[str], default: str, notes: list[str]) -> str:
+def _one(kind: str, asked: str | None, known: list[str], default: str | None, notes: list[str]) -> str:
+    default = known[0] if default is None else default
     if asked is None or asked in known:
         return asked or default
     close = get_close_matches(asked.lower(), known, n=1, cutoff=0.5)
     shown = close[0] if close else default
     notes.append(f"There is no {kind} “{asked}” here; showing {shown}.")
     return shown
+
+
+def _numbers(asked: Mapping[str, str | float], notes: list[str]) -> dict[str, float]:
+    kept = {}
+    for key, value in asked.items():
+        low, high = NUMBERS[key]
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if low <= number <= high:
+            kept[key] = number
+        else:
+            notes.append(f"“{value}” is no {key} between {low:g} and {high:g}; showing the default.")
+    return kept
 
 
 def _several(asked: tuple[str, ...] | None, known: list[str], family: str, notes: list[str]) -> tuple[str, ...]:

@@ -1,0 +1,110 @@
+"""Commands that measure checkpoints and judge what was measured."""
+
+import sys
+
+import click
+
+from saturation.cli.shared import Context, bar, measuring_options, say
+from saturation.errors import InputError
+from saturation.families import registry
+from saturation.jobs.request import Request
+
+
+@click.command("families")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def families_command(context: Context, as_json: bool) -> None:
+    """List the families, their models, and what is measured of each."""
+    from saturation.jobs.catalogue import families
+
+    context.store.ensure()
+    listed = families(context.settings, context.store)
+    lines = []
+    for family in listed:
+        lines.append(f"{family['name']}: {family['title']}")
+        for model in family["models"]:
+            size = f"{model['parameters']:,} parameters" if model["parameters"] else "size not known"
+            lines.append(
+                f"  {model['name']:<12} {size}, hidden size {model['hidden_size']}, "
+                f"{model['measured']} of {model['checkpoints']} checkpoints measured"
+            )
+    say({"families": listed}, as_json, "\n".join(lines))
+
+
+@click.command("measure")
+@click.argument("target")
+@measuring_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def measure_command(context: Context, target: str, request: Request, force: bool, as_json: bool) -> None:
+    """Measure one checkpoint. TARGET is family/model@step, a path, or organisation/name@revision on the hub.
+
+    A folder of checkpoints, or a model without a step, means the last one.
+    """
+    from saturation.checkpoints.resolve import resolve_one
+    from saturation.jobs.measure import Measurer
+    from saturation.jobs.report import as_json as to_json
+    from saturation.jobs.report import as_text
+
+    checkpoint = resolve_one(target, context.settings.cache)
+    with bar("tok") as report:
+        measurer = Measurer(context.store, request)
+        result = measurer.measure(checkpoint, force, lambda what, done, total: report(done, total, what))
+    say(to_json(result), as_json, as_text(result))
+
+
+@click.command("sweep")
+@click.argument("target")
+@click.option("--steps", default="all", show_default=True, help="all, log, FIRST:LAST:APART, or a list 0,1000,2000.")
+@measuring_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def sweep_command(context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool) -> None:
+    """Measure what is missing of a family, model, repository or folder of checkpoints. Run it again to resume."""
+    run_sweep(context, target, steps, request, force, as_json)
+
+
+def run_sweep(context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool) -> None:
+    from saturation.jobs.measure import Measurer
+    from saturation.jobs.sweep import sweep, targets
+
+    runs = targets(target, steps, context.settings.cache)
+    with bar("checkpoint") as report:
+        result = sweep(Measurer(context.store, request), [c for run in runs for c in run], report, force)
+    for name, sentence in result.failed.items():
+        click.echo(f"{name}: {sentence}", err=True)
+    say(result.as_dict(), as_json, result.summary())
+    if result.failed:
+        sys.exit(1)
+
+
+@click.command("audit")
+@click.argument("target")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def audit_command(context: Context, target: str, as_json: bool) -> None:
+    """Find duplicated, missing and mislabelled checkpoints of a model (family/model) or a folder of checkpoints."""
+    from saturation.checkpoints.resolve import resolve
+    from saturation.jobs import audit
+
+    checkpoints = resolve(target, context.settings.cache)
+    found, _ = audit.audit_model(context.store, checkpoints, context.settings.cache)
+    name = f"{checkpoints[0].family}/{checkpoints[0].model}"
+    say(audit.as_json(found), as_json, audit.as_text(found, name))
+
+
+@click.command("onset")
+@click.argument("target")
+@click.option("--metric", default="loss", show_default=True, help="loss, perplexity, word_perplexity, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def onset_command(context: Context, target: str, metric: str, as_json: bool) -> None:
+    """Tell whether a measured model (family/model) saturates, since when and by how much."""
+    from saturation.jobs import onset
+
+    family, _, model = target.partition("/")
+    if not model:
+        raise InputError(f"'{target}' names no model; write family/model.")
+    registry.family(family)
+    found, doubtful = onset.judge(context.store, family, model, metric)
+    say(onset.as_json(found, doubtful), as_json, onset.as_text(found, doubtful, target, metric))
