@@ -2,7 +2,17 @@
 
 import streamlit as st
 
-from saturation.figures import depth_curves, depth_table, labels, last_layer_curves, layer_map
+from saturation.figures import (
+    at_norm,
+    coloured_panels,
+    coloured_table,
+    depth_curves,
+    depth_panels,
+    depth_table,
+    labels,
+    last_layer_curves,
+    layer_map,
+)
 from saturation.ui import data, empty, provenance
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
@@ -16,12 +26,13 @@ with reported():
         empty.nothing_measured(view)
         st.stop()
     view.toolbar()
+    before = chosen.norm == "before"
     shared = {"centred": chosen.centred, "theme": view.theme}
-    along = shared | {"cursor": chosen.step, "scale": chosen.scale}
-    word = "mean-centred" if chosen.centred else "plain"
+    along = {"cursor": chosen.step, "scale": chosen.scale}
+    word = ("mean-centred" if chosen.centred else "plain") + (" before the final norm" if before else "")
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
-    layers = data.layer_anisotropy(chosen.family, models)
     trajectory = data.trajectory(chosen.family, models)
+    layers = at_norm(data.layer_anisotropy(chosen.family, models), trajectory, chosen.norm)
     drawn_from = data.provenance(chosen.family, models)
     own = layers[layers["model"] == chosen.model]
     compared = layers[layers["model"].isin(chosen.models)]
@@ -29,13 +40,27 @@ with reported():
     span = data.span(chosen.family)
 
     chart(
-        layer_map(own, **along),
+        layer_map(own, before_norm=before, **along, **shared),
         lambda: own,
         f"{view.name} {word}",
         "Each column is a checkpoint, each row a layer: 0 is the embedding, the top row is what the head reads. "
-        "Bright means that all representations point the same way.",
+        "Bright means that all representations point the same way. Press play: the line moves through training, and "
+        "the profile at the right shows its layers (dotted: first checkpoint, dashed: last).",
         provenance.line(drawn_from, ("anisotropy",), (chosen.model,)),
         title="Mean cosine by layer and step",
+    )
+    metric = data.metric(chosen.family, chosen.metric)
+    table = coloured_table(
+        data.curve(chosen.family, chosen.models, chosen.metric), lines, centred=chosen.centred, before_norm=before
+    )
+    chart(
+        coloured_panels(table, metric.title, higher_is_better=bool(metric.higher_is_better), theme=view.theme, **along),
+        lambda: table,
+        f"{chosen.family} {metric.label} {word}",
+        "One panel a model, smallest first; a brighter point is a checkpoint whose last-layer representations point "
+        "the same way. Does the colour turn where the curve does?",
+        provenance.line(drawn_from, ("loss", "anisotropy"), chosen.models),
+        title="Performance coloured by anisotropy",
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -50,10 +75,20 @@ with reported():
         )
     with right:
         chart(
-            last_layer_curves(lines, span=span, **along),
-            lambda: lines[["model", "step", "anisotropy", "centred_anisotropy", "doubtful"]],
+            last_layer_curves(lines, span=span, before_norm=before, **along, **shared),
+            lambda: lines.filter(regex="^(model|step|.*anisotropy.*|doubtful)$"),
             f"{chosen.family} {word}",
             "Mean cosine of what the head reads; near 1, all contexts look alike to the head.",
             provenance.line(drawn_from, ("anisotropy",), chosen.models),
             title="Last layer along training",
+        )
+    everywhere = data.last_layers()
+    if everywhere["family"].nunique() > 1:
+        chart(
+            depth_panels(everywhere, **shared),
+            lambda: everywhere,
+            f"all families {word}",
+            "Every measured model at its last checkpoint, after the final norm; one scale of colours for all.",
+            f"{everywhere[['family', 'model']].drop_duplicates().shape[0]} models, each on its family's text",
+            title="Families side by side",
         )

@@ -59,3 +59,25 @@ def layers(model: str = "w8", parameters: float = 1e4, steps=STEPS, count: int =
         centred_anisotropy=frame["anisotropy"] / 2,
         doubtful=None,
     )
+
+
+def curve(model: str = "w8", parameters: float = 1e4, steps=STEPS, values=LOSSES, **columns) -> pd.DataFrame:
+    """Rows of `jobs.metrics.curve` for one model: a loss, 10 tokens a step."""
+    frame = pd.DataFrame({"step": list(steps), "value": list(values)})
+    settings = {
+        "family": "lab",
+        "model": model,
+        "parameters": parameters,
+        "hidden_size": 8.0,
+        "layers": 2.0,
+        "vocab_size": 1024.0,
+        "stderr": np.nan,
+        "floor": np.nan,
+        "revision": None,
+        "doubtful": None,
+        "source": "text",
+        "trained_tokens": frame["step"] * 10.0,
+        "peak_learning_rate": 1e-3,
+        "vocab_per_width": 128.0,
+    }
+    return frame.assign(**settings | columns)

@@ -321,7 +321,7 @@ def opened(page: str, **address: str) -> AppTest:
 
 
 @pytest.mark.parametrize(
-    ("page", "figures"), [("app.py", 1), ("pages/2_Anisotropy.py", 3), ("pages/3_Singular_values.py", 3)]
+    ("page", "figures"), [("app.py", 1), ("pages/2_Anisotropy.py", 5), ("pages/3_Singular_values.py", 3)]
 )
 def test_each_page_draws_its_figures(cache, page, figures):
     dashboard_store.fill(cache / "measurements.duckdb")

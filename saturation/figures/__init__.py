@@ -4,7 +4,10 @@ spectra = queries.spectra(store, "lab", "w8")
 singular_map(spectra).show()
 """
 
-from saturation.figures.anisotropy import depth_curves, depth_table, last_layer_curves, layer_map
+from saturation.figures.anisotropy import at_norm, depth_curves, depth_table, last_layer_curves
+from saturation.figures.coloured import coloured_panels, coloured_table
+from saturation.figures.depth_panels import depth_panels
+from saturation.figures.layer_map import layer_map
 from saturation.figures.linked import linked_figure, linked_table
 from saturation.figures.singular import entropy_curves, map_table, singular_map, spectrum_film
 from saturation.figures.standalone import page
@@ -15,7 +18,11 @@ __all__ = [
     "LIGHT",
     "THEMES",
     "Theme",
+    "at_norm",
+    "coloured_panels",
+    "coloured_table",
     "depth_curves",
+    "depth_panels",
     "depth_table",
     "entropy_curves",
     "last_layer_curves",

@@ -1,67 +1,33 @@
-"""Anisotropy of representations: by layer and step, by depth at one step, of the last layer along training."""
+"""Anisotropy of representations: by depth at one step, of the last layer along training."""
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts
-from saturation.figures.steps import StepScale, axis, edges, nearest, positions
-from saturation.figures.theme import ANISOTROPY_SCALE, LIGHT, Theme, colour_bar, line_styles
+from saturation.figures.steps import StepScale, nearest
+from saturation.figures.theme import LIGHT, Theme, line_styles
 
 
 def _column(centred: bool) -> str:
     return "centred_anisotropy" if centred else "anisotropy"
 
 
-def layer_map(
-    layers: pd.DataFrame,
-    *,
-    cursor: int | None = None,
-    scale: StepScale = "linear",
-    centred: bool = False,
-    theme: Theme = LIGHT,
-) -> go.Figure:
-    """Mean cosine of one model by training step (x) and layer (y): 0 the embedding, the top what the head reads."""
-    column = _column(centred)
-    frame = layers[layers[column].notna()]
-    if frame.empty:
-        return parts.empty(theme, "No anisotropy is measured for this model yet.")
-    table = frame.pivot_table(index="layer", columns="step", values=column)
-    steps = table.columns.to_numpy(dtype=np.int64)
-    last = int(frame["layers"].iloc[0])
-    figure = parts.blank(theme, 370, margin=parts.MAP_MARGIN)
-    figure.add_trace(
-        go.Heatmap(
-            x=edges(positions(steps, scale)),
-            y=edges(table.index.to_numpy(dtype=float)),
-            z=table.to_numpy(dtype=np.float32),
-            customdata=np.broadcast_to(steps.astype(np.int32), table.shape),
-            zmin=0,
-            zmax=1,
-            colorscale=ANISOTROPY_SCALE,
-            hoverongaps=False,
-            hovertemplate=f"mean cosine %{{z:.4f}}<br>layer %{{y:.0f}} of {last}<extra>step %{{customdata:,}}</extra>",
-            name="anisotropy",
-            colorbar=colour_bar(theme) | {"tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"]},
-        )
-    )
-    marks = frame[["step", "doubtful"]].drop_duplicates("step")
-    parts.add_marks(figure, marks, scale, theme, y=float(table.index.min()) - 0.5)
-    values, text = _layer_ticks(last)
-    figure.update_layout(
-        xaxis=axis(steps, scale),
-        yaxis={
-            "title": {"text": "layer"},
-            "range": [float(table.index.min()) - 0.5, float(table.index.max()) + 0.5],
-            "tickmode": "array",
-            "tickvals": values,
-            "ticktext": text,
-            "showgrid": False,
-        },
-    )
-    parts.add_title(figure, "mean cosine", "mean-centred" if centred else "plain", 1.0, theme)
-    parts.add_cursor(figure, cursor, scale, theme)
-    return figure
+def at_norm(layers: pd.DataFrame, trajectory: pd.DataFrame, norm: str) -> pd.DataFrame:
+    """The layers with the last one read `after` the final norm (as measured, what the head reads) or `before` it.
+
+    `trajectory` has anisotropy_before_norm and its centred counterpart by model and step; checkpoints that lack
+    them lose their last layer.
+    """
+    if norm == "after":
+        return layers
+    columns = ["anisotropy", "centred_anisotropy"]
+    before = trajectory[["model", "step", *(f"{name}_before_norm" for name in columns)]]
+    joined = layers.merge(before, on=["model", "step"], how="left")
+    last = joined["layer"] == joined["layers"]
+    for name in columns:
+        joined[name] = joined[name].mask(last, joined[f"{name}_before_norm"])
+    return joined[layers.columns]
 
 
 def steps_shown(layers: pd.DataFrame, step: int, *, centred: bool = False) -> dict[str, int]:
@@ -126,11 +92,15 @@ def last_layer_curves(
     cursor: int | None = None,
     scale: StepScale = "linear",
     centred: bool = False,
+    before_norm: bool = False,
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Mean cosine of what the head reads along training, one line a model, coloured by parameters."""
-    column = _column(centred)
+    """Mean cosine of what the head reads along training, one line a model, coloured by parameters.
+
+    before_norm: of the last layer before the final norm instead.
+    """
+    column = _column(centred) + ("_before_norm" if before_norm else "")
     figure = curves.along_training(
         trajectory, column, scale=scale, span=span, theme=theme, hover="mean cosine %{y:.4f}"
     )
@@ -140,9 +110,3 @@ def last_layer_curves(
     figure.update_yaxes(title={"text": "mean cosine"}, range=[min(-0.03, lowest - 0.03), 1.03])
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
-
-
-def _layer_ticks(last: int) -> tuple[list[int], list[str]]:
-    width = max(1, round(last / 6))
-    values = [*range(0, last - width // 2, width), last]
-    return values, [str(value) for value in values]

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from saturation.figures import parts, singular
 from saturation.figures.curves import CROWD
+from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme
 
@@ -243,23 +244,10 @@ def _layout(
 
 
 def loss_range(frame: pd.DataFrame, scale: StepScale = "linear") -> list[float] | None:
-    """The loss axis: from the best loss (or the floor) to where the first descent is seven eighths done.
-
-    A loss that falls from 11 to 4.4 and rises by 0.2 would look flat on its full range; the early descent
-    leaves the panel instead, and a double click shows all of it. A log step axis is there to look at the early
-    descent, so it keeps the full range.
-    """
+    """The loss axis (`ranges.value_range`) of the checkpoints that are not doubtful, down to the text's floor."""
     rows = frame[frame["nats_per_token"].notna() & frame["doubtful"].isna()].sort_values("step")
-    if rows.empty:
-        return None
-    losses = rows["nats_per_token"].to_numpy(dtype=float)
-    best = int(losses.argmin())
-    floors = frame["floor"].dropna().to_numpy(dtype=float)
-    bottom = min(losses[best], *floors) if floors.size else losses[best]
-    first = losses.max() if scale == "log" else losses[best] + (losses[0] - losses[best]) / 8
-    top = max(first, losses[best:].max())
-    room = max(top - bottom, 1e-3) * 0.08
-    return [float(bottom - room), float(top + room)]
+    floors = frame["floor"].dropna()
+    return value_range(rows["nats_per_token"], floor=None if floors.empty else float(floors.min()), scale=scale)
 
 
 def _unit_range(frame: pd.DataFrame) -> list[float]:

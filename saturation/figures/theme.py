@@ -131,6 +131,13 @@ def colour_bar(theme: Theme, top: float = 1.0) -> dict[str, Any]:
     }
 
 
+def line_scale(theme: Theme, samples: int = 11) -> list[list[Any]]:
+    """The part of plasma that lines are coloured by, as a plotly colour scale for a colour bar."""
+    shares = [index / (samples - 1) for index in range(samples)]
+    start, end = theme.plasma
+    return [[share, sample_colorscale(SPECTRUM_SCALE, [start + share * (end - start)])[0]] for share in shares]
+
+
 def line_styles(
     parameters: Mapping[str, float], theme: Theme, span: tuple[float, float] | None = None
 ) -> dict[str, dict[str, str]]:

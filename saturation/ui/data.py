@@ -59,8 +59,17 @@ def spectra(family: str, model: str) -> pd.DataFrame:
     return _ask("spectra", family, model)
 
 
-def layer_anisotropy(family: str, models: tuple[str, ...]) -> pd.DataFrame:
+def layer_anisotropy(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
     return _ask("layer_anisotropy", family, models)
+
+
+def last_layers() -> pd.DataFrame:
+    """Anisotropy by layer of every measured model of every family, each at its last checkpoint."""
+    held = measured_models()
+    found = [layer_anisotropy(family) for family in held["family"].unique()]
+    rows = pd.concat([rows for rows in found if len(rows)] or found[:1] or [pd.DataFrame({"family": []})])
+    last = rows[rows["doubtful"].isna()].groupby(["family", "model"])["step"].transform("max") if len(rows) else None
+    return rows if last is None else rows.loc[rows["step"] == last.reindex(rows.index)].reset_index(drop=True)
 
 
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from conftest import MEASURED_LATER, serving, settled
 
 from saturation.figures import DARK, LIGHT
 
-FIGURES = {"": 1, "Anisotropy": 3, "Singular_values": 3}
+FIGURES = {"": 1, "Anisotropy": 5, "Singular_values": 3}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 VIEW = "?family=pythia&model=14m&step=4000"
 

@@ -1,0 +1,67 @@
+"""Play button and slider of figures that move along training in the browser, with no round trip."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saturation.figures import labels
+from saturation.figures.theme import Theme
+
+FRAMES = 120  # more make a page heavier, not smoother
+
+
+def shown(count: int, active: int, most: int = FRAMES) -> NDArray[np.int64]:
+    """Which of `count` checkpoints a film shows: at most `most`, evenly chosen, first, last and `active` included."""
+    return np.unique([*np.round(np.linspace(0, count - 1, min(count, most))).astype(np.int64), active])
+
+
+def controls(steps: Sequence[int] | NDArray, active: int, theme: Theme, colour: str, below: int = 50) -> dict[str, Any]:
+    """Layout of the play and pause buttons and of the slider; a frame's name is its step.
+
+    `active` is the index of the step shown first; `below` the pixels between the panel and the slider.
+    """
+    play = {"frame": {"duration": 90, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": True}
+    jump = {"frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
+    look = {"bgcolor": theme.surface, "bordercolor": theme.muted, "font": {"color": theme.text, "size": 12}}
+    return {
+        "updatemenus": [
+            {
+                "type": "buttons",
+                "direction": "right",
+                "showactive": False,
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": below + 16, "l": -6},
+                "buttons": [
+                    {"label": "▶", "method": "animate", "args": [None, play | {"mode": "immediate"}]},
+                    {"label": "❚❚", "method": "animate", "args": [[None], jump]},
+                ],
+            }
+            | look
+        ],
+        "sliders": [
+            {
+                "active": active,
+                "x": 0.3,
+                "len": 0.7,
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": below, "b": 0},
+                "currentvalue": {"prefix": "step ", "xanchor": "right", "font": {"color": theme.text, "size": 13}},
+                "font": {"color": theme.muted, "size": 10},
+                "bgcolor": theme.grid,
+                "bordercolor": theme.grid,
+                "activebgcolor": colour,
+                "tickcolor": theme.muted,
+                "ticklen": 0,
+                "minorticklen": 0,
+                "steps": [
+                    {"label": labels.step(step), "method": "animate", "args": [[str(step)], jump]} for step in steps
+                ],
+            }
+        ],
+    }
