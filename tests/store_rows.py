@@ -56,8 +56,9 @@ def spectrum(row: CheckpointRow | None = None, entropy: float = 0.5, **changes: 
 
 
 def loss(row: CheckpointRow | None = None, nats: float = 3.0, **changes: Any) -> Measurement:
-    settings: dict[str, Any] = {"text": TEXT, "tokens": 9, "context_length": 4} | changes
-    return measurement(row, "loss", scalars={"nats_per_token": nats, "perplexity": nats * 10}, **settings)
+    values = {"nats_per_token": nats, "perplexity": nats * 10}
+    settings: dict[str, Any] = {"text": TEXT, "tokens": 9, "context_length": 4, "scalars": values} | changes
+    return measurement(row, "loss", **settings)
 
 
 def anisotropy(row: CheckpointRow | None = None, last: float = 0.4, **changes: Any) -> Measurement:

@@ -61,9 +61,10 @@ def depth_curves(
     chosen = steps_shown(frame, step, centred=centred)
     counts = curves.sizes(frame)
     figure = parts.blank(theme, 430, hovermode="closest", margin={"l": 58, "r": 14, "t": 48, "b": 52}, showlegend=True)
+    shown = frame[frame["step"] == frame["model"].map(chosen)]
+    by_model = dict(list(shown.groupby("model", sort=False)))
     for name, style in line_styles(counts, theme, span).items():
-        at = chosen[name]
-        rows = frame[(frame["model"] == name) & (frame["step"] == at)].sort_values("layer")
+        at, rows = chosen[name], by_model[name].sort_values("layer")
         label = labels.model(name, counts[name])
         figure.add_trace(
             go.Scatter(

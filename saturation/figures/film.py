@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from saturation.figures import labels
 from saturation.figures.theme import Theme
 
-FRAMES = 120  # more make a page heavier, not smoother
+FRAMES = 80  # more make a page heavier, not smoother
 
 
 def shown(count: int, active: int, most: int = FRAMES) -> NDArray[np.int64]:

@@ -2,17 +2,19 @@
 
 from typing import Any
 
+from saturation.figures.theme import Theme
+
 ROW = 250  # pixels of one row of panels
 
 
 def domain(index: int, count: int, gap: float) -> list[float]:
     """The share of the width or height that the panel at `index` of `count` has, with `gap` between neighbours."""
     size = (1 - gap * (count - 1)) / count
-    return [index * (size + gap), index * (size + gap) + size]
+    return [index * (size + gap), min(index * (size + gap) + size, 1.0)]  # rounding may pass the edge
 
 
-def corner(x: float, y: float, shift: int) -> dict[str, Any]:
-    """Place of an annotation above the left corner of a panel at (x, y) of the paper, `shift` pixels up."""
+def panel_note(text: str, x: float, y: float, shift: int, size: int, theme: Theme) -> dict[str, Any]:
+    """Words above the left corner of a panel at (x, y) of the paper, `shift` pixels up."""
     return {
         "x": x,
         "xref": "paper",
@@ -23,4 +25,6 @@ def corner(x: float, y: float, shift: int) -> dict[str, Any]:
         "yanchor": "bottom",
         "yshift": shift,
         "showarrow": False,
+        "text": text,
+        "font": {"size": size, "color": theme.text},
     }

@@ -17,11 +17,9 @@ FLAG_ROOM = 38  # pixels right of a step axis, half the flag of a cursor at its 
 MAP_MARGIN = {"l": 62, "r": FLAG_ROOM, "t": 46, "b": 52, "autoexpand": False}
 
 
-def blank(theme: Theme, height: int, **layout: Any) -> go.Figure:
-    """An empty figure in a theme, of a height in pixels."""
-    figure = go.Figure()
-    figure.update_layout(template=template(theme), height=height, dragmode="zoom", **layout)
-    return figure
+def blank(theme: Theme, height: int, traces: Sequence[Any] = (), **layout: Any) -> go.Figure:
+    """A figure in a theme, of a height in pixels, with what is given of its traces and layout."""
+    return go.Figure(list(traces), {"template": template(theme), "height": height, "dragmode": "zoom", **layout})
 
 
 def empty(theme: Theme, message: str, height: int = 260) -> go.Figure:

@@ -23,27 +23,30 @@ def checkpoints(settings: Settings, store: Store, family: str, model: str) -> pd
     """
     known = {step or 0: item for step, item in library.checkpoints(settings.cache, family, model).items()}
     held = queries.provenance(store, family, [model])
-    steps = sorted({*known, *held["step"].astype(int)})
-    by_step = {int(str(step)): rows for step, rows in held.groupby("step")}
-    rows = []
-    for step in steps:
-        item, measured = known.get(step), by_step.get(step, held.iloc[:0])
-        spectrum = measured[measured["measure"] == "spectrum"]
-        rows.append(
-            {
-                "step": step,
-                "place": "" if item is None else "hub" if item.path is None else "here",
-                "available": item is not None,
-                "source": item.source if item else str(measured["source"].iloc[0]),
-                **{measure: bool((measured["measure"] == measure).any()) for measure in MEASURES},
-                "bytes_read": float(spectrum["bytes_read"].iloc[0]) if len(spectrum) else float("nan"),
-                "weight_bytes": float(measured["weight_bytes"].astype("float64").max()),
-            }
-        )
-    columns = ["step", "place", "available", "source", *MEASURES, "bytes_read", "weight_bytes"]
-    return pd.DataFrame(rows, columns=columns).astype(
-        {"step": "int64", "available": "bool", **dict.fromkeys(MEASURES, "bool")}
-    )
+    held = held.assign(step=held["step"].astype("int64"))
+    done = held.groupby(["step", "measure"]).size().unstack(fill_value=0)
+    sources = held.groupby("step")["source"].first()
+    read = held[held["measure"] == "spectrum"].groupby("step")["bytes_read"].first()
+    sizes = held.groupby("step")["weight_bytes"].max()
+    steps = pd.Index(sorted({*known, *held["step"]}), dtype="int64", name="step")
+    places = ["" if item is None else "hub" if item.path is None else "here" for item in map(known.get, steps)]
+    columns = {
+        "place": places,
+        "available": [step in known for step in steps],
+        "source": [known[step].source if step in known else str(sources[step]) for step in steps],
+        **{measure: _measured(done, measure, steps) for measure in MEASURES},
+        "bytes_read": read.reindex(steps).astype("float64").to_numpy(),
+        "weight_bytes": sizes.reindex(steps).astype("float64").to_numpy(),
+    }
+    kinds = {"available": "bool", **dict.fromkeys(MEASURES, "bool")}
+    return pd.DataFrame(columns, index=steps).reset_index().astype(kinds)
+
+
+def _measured(done: pd.DataFrame, measure: str, steps: "pd.Index[int]") -> list[bool]:
+    """Whether each step has a measurement of this kind; `done` counts them by step and measure."""
+    if measure not in done:
+        return [False] * len(steps)
+    return [bool(count) for count in done[measure].reindex(steps, fill_value=0)]
 
 
 def families(settings: Settings, store: Store) -> list[dict[str, Any]]:

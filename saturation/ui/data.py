@@ -37,14 +37,16 @@ def store() -> Store:
     return opened
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+# cache_resource, since cache_data would copy every frame on every use; callers get a shallow copy, and pandas copies
+# what one of them changes.
+@st.cache_resource(max_entries=128, show_spinner=False)
 def _query(name: str, path: str, signature: tuple[int, ...], arguments: tuple[Any, ...]) -> pd.DataFrame:
     return getattr(queries, name)(store(), *arguments)
 
 
 def _ask(name: str, *arguments: Any) -> pd.DataFrame:
     opened = store()
-    return _query(name, str(opened.path), opened.signature(), arguments)
+    return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
 
 
 def measured_models() -> pd.DataFrame:
@@ -65,11 +67,16 @@ def layer_anisotropy(family: str, models: tuple[str, ...] | None = None) -> pd.D
 
 def last_layers() -> pd.DataFrame:
     """Anisotropy by layer of every measured model of every family, each at its last checkpoint."""
-    held = measured_models()
-    found = [layer_anisotropy(family) for family in held["family"].unique()]
-    rows = pd.concat([rows for rows in found if len(rows)] or found[:1] or [pd.DataFrame({"family": []})])
-    last = rows[rows["doubtful"].isna()].groupby(["family", "model"])["step"].transform("max") if len(rows) else None
-    return rows if last is None else rows.loc[rows["step"] == last.reindex(rows.index)].reset_index(drop=True)
+    opened = store()
+    return _last_layers(str(opened.path), opened.signature()).copy(deep=False)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _last_layers(path: str, signature: tuple[int, ...]) -> pd.DataFrame:
+    found = [queries.layer_anisotropy(store(), family) for family in measured_models()["family"].unique()]
+    sure = [rows[rows["doubtful"].isna()] for rows in found]
+    last = [rows[rows["step"] == rows.groupby("model")["step"].transform("max")] for rows in sure if len(rows)]
+    return pd.concat(last, ignore_index=True) if last else pd.DataFrame(columns=["family", "model"])
 
 
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
@@ -143,10 +150,10 @@ def metric(family: str, name: str) -> Metric:
 def curve(family: str, models: tuple[str, ...], name: str) -> pd.DataFrame:
     """Values of a metric along training, with what is known of each model (`jobs.metrics.curve`)."""
     opened = store()
-    return _curve(str(opened.path), opened.signature(), family, models, metric(family, name))
+    return _curve(str(opened.path), opened.signature(), family, models, metric(family, name)).copy(deep=False)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)
 def _curve(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], metric: Metric) -> pd.DataFrame:
     return performance.curve(store(), family, list(models), metric)
 

@@ -1,0 +1,160 @@
+"""Server time of every page with ten models of 154 checkpoints, once its queries are cached."""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from saturation.families import registry
+from saturation.jobs.request import VERSIONS
+from saturation.settings import ROOT
+from saturation.store import CheckpointRow, Evaluation, Measurement, Store, TextRow
+
+STEPS = (0, *(2**power for power in range(10)), *range(1000, 144_000, 1000))
+TEXT = TextRow("benchmark-text", "benchmark text", "made for this benchmark", 1000, 200)
+TASKS = ("lambada_openai/perplexity", "sciq/acc", "arc_easy/acc")
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class PageTime:
+    """Seconds of the first run of a page and of later ones, and the bytes of its figures."""
+
+    page: str
+    first: float
+    median: float
+    worst: float
+    largest_figure: int
+    figures: int
+
+
+def fill(store: Store) -> None:
+    """Values in the shape of the real ones for every Pythia model: this measures pages, it shows nothing."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    random = np.random.default_rng(0)
+    for name, model in registry.family("pythia").models.items():
+        rows, results = [], []
+        for step in STEPS:
+            share = step / STEPS[-1]
+            checkpoint = CheckpointRow(
+                family="pythia",
+                model=name,
+                step=step,
+                source="benchmark",
+                revision=f"step{step}",
+                content_id=f"{name}-{step}",
+                hidden_size=model.hidden_size,
+                layers=model.layers,
+                vocab_size=model.vocab_size,
+                parameters=model.parameters,
+            )
+            common = {
+                "checkpoint": checkpoint,
+                "dtype": "float32",
+                "device": "cpu",
+                "measured_at": moment,
+                "seconds": 1.0,
+                "bytes_read": 1,
+                "software": "benchmark",
+            }
+            on_text = common | {"text": TEXT, "tokens": 50_000, "context_length": 2048}
+            values = np.sort(random.uniform(0.1, 1.0, model.hidden_size))[::-1] * (1 + share)
+            layers = random.uniform(0.0, 1.0, model.layers + 1)
+            names = ("singular_entropy", "effective_rank", "stable_rank", "top_share", "condition_number")
+            spectrum = {f"{prefix}{key}": 0.3 + share for key in names for prefix in ("", "centred_")}
+            keys = ("anisotropy", "centred_anisotropy", "anisotropy_before_norm", "centred_anisotropy_before_norm")
+            loss = 3 + 8 * np.exp(-30 * share) + random.normal(0, 0.01) + (0.3 * share if model.layers < 12 else 0)
+            losses = {
+                "nats_per_token": loss,
+                "perplexity": np.exp(loss),
+                "word_perplexity": np.exp(1.3 * loss),
+                "bits_per_byte": loss / 3,
+                "accuracy": 0.4,
+            }
+            rows += [
+                Measurement(
+                    **common,
+                    measure="spectrum",
+                    version=VERSIONS["spectrum"],
+                    scalars=spectrum,
+                    series={"singular_values": values, "centred_singular_values": values * 0.9},
+                ),
+                Measurement(
+                    **on_text,
+                    measure="anisotropy",
+                    version=VERSIONS["anisotropy"],
+                    scalars=dict(zip(keys, (layers[-1], 0.1, layers[-1], 0.1), strict=True)),
+                    series={"layers": layers, "centred_layers": layers / 2},
+                ),
+                Measurement(**on_text, measure="loss", version=VERSIONS["loss"], scalars=losses),
+            ]
+            results += [
+                Evaluation(
+                    family="pythia",
+                    model=name,
+                    step=step,
+                    task=task,
+                    metric=metric,
+                    value=float(np.exp(loss)) if metric == "perplexity" else 0.4,
+                    stderr=0.01,
+                    higher_is_better=metric != "perplexity",
+                    harness="benchmark",
+                    source="benchmark",
+                    content_id="benchmark",
+                    imported_at=moment,
+                )
+                for task, _, metric in (item.partition("/") for item in TASKS)
+            ]
+        store.add(rows)
+        store.add_evaluations(results)
+
+
+def page_times() -> Iterator[PageTime]:
+    """Each page of the menu on such a store: the first run fills the caches, later ones are what counts."""
+    from streamlit.testing.v1 import AppTest
+
+    from saturation.ui.pages import PAGES
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SATURATION_CACHE"] = folder
+        store = Store(Path(folder) / "measurements.duckdb")
+        fill(store)
+        for page in PAGES:
+            app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+            for key, value in {"family": "pythia", "model": "410m", "step": "71000"}.items():
+                app.query_params[key] = value
+            if page.path != "app.py":
+                app.switch_page(page.path)
+            taken = []
+            for _ in range(ROUNDS + 1):
+                start = time.perf_counter()
+                app.run()
+                taken.append(time.perf_counter() - start)
+            if app.exception or app.error:
+                raise RuntimeError(f"{page.name}: {[*app.exception, *app.error]}")
+            sizes = [len(chart.proto.spec) for chart in app.get("plotly_chart")]
+            yield PageTime(
+                page.name, taken[0], statistics.median(taken[1:]), max(taken[1:]), max(sizes, default=0), len(sizes)
+            )
+
+
+def main() -> None:
+    """Print the table of all pages."""
+    print("| page | first run | median of later ones | slowest | figures | largest figure |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for item in page_times():
+        print(
+            f"| {item.page} | {item.first * 1000:,.0f} ms | {item.median * 1000:,.0f} ms | {item.worst * 1000:,.0f} ms "
+            f"| {item.figures} | {item.largest_figure / 1000:,.0f} kB |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
