@@ -59,7 +59,9 @@ with reported():
         f"{chosen.family} {metric.label} {word}",
         "One panel a model, smallest first; a brighter point is a checkpoint whose last-layer representations point "
         "the same way. Does the colour turn where the curve does?",
-        provenance.line(drawn_from, ("loss", "anisotropy"), chosen.models),
+        provenance.of_metric(drawn_from, data.evaluations(chosen.family, chosen.models), metric.name, chosen.models)
+        + " · colours: "
+        + provenance.line(drawn_from, ("anisotropy",), chosen.models),
         title="Performance coloured by anisotropy",
     )
     left, right = st.columns(2, gap="medium")

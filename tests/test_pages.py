@@ -229,6 +229,23 @@ class TestProvenance:
     def test_nothing_measured(self):
         assert provenance.line(self.rows, ("anisotropy",), ("w8",)) == "Nothing measured yet."
 
+    def test_a_metric_was_imported_or_measured(self):
+        imported = pd.DataFrame(
+            {
+                **{"family": "pythia", "model": ["70m", "70m", "160m"], "step": [0, 1000, 1000], "task": "sciq"},
+                **{"metric": ["acc", "acc", "acc_norm"], "shots": 0, "harness": "lm-eval before 0.4"},
+                "imported_at": pd.Timestamp("2026-11-24", tz="UTC"),
+            }
+        )
+        assert provenance.of_metric(self.rows, imported, "sciq/acc", ("70m", "160m")) == (
+            "pythia: 70m · 2 imported results at 2 steps, 0–1,000 · sciq, 0 examples in the prompt"
+            " · lm-eval before 0.4 · imported 2026-11-24"
+        )
+        assert provenance.of_metric(self.rows, imported, "sciq/acc", ("160m",)) == "Nothing imported yet."
+        assert provenance.of_metric(self.rows, imported, "loss", ("w8",)) == provenance.line(
+            self.rows, ("loss",), ("w8",)
+        )
+
 
 class TestCoverage:
     known = pd.DataFrame(

@@ -13,7 +13,7 @@ def line(provenance: pd.DataFrame, measures: tuple[str, ...], models: tuple[str,
     if rows.empty:
         return "Nothing measured yet."
     family = rows["family"].iloc[0]
-    named = list(dict.fromkeys(rows["model"]))
+    named = list(rows["model"].unique())
     who = f"{family}/{named[0]}" if len(named) == 1 else f"{family}: {', '.join(named)}"
     checkpoints = len(rows[["model", "step"]].drop_duplicates())
     parts = [
@@ -26,8 +26,8 @@ def line(provenance: pd.DataFrame, measures: tuple[str, ...], models: tuple[str,
     if not texts.empty:
         tokens = texts["tokens"].dropna()
         amount = f", {labels.step(tokens.max())} tokens" if not tokens.empty else ""
-        parts.append(f"text {', '.join(dict.fromkeys(texts['text_name']))}{amount}")
-    parts.append(", ".join(dict.fromkeys(rows["dtype"].dropna().astype(str))))
+        parts.append(f"text {', '.join(texts['text_name'].unique())}{amount}")
+    parts.append(", ".join(rows["dtype"].dropna().unique()))
     parts.append(
         ", ".join(
             f"{measure} v{'/'.join(dict.fromkeys(group['version'].astype(str)))}"
@@ -36,6 +36,26 @@ def line(provenance: pd.DataFrame, measures: tuple[str, ...], models: tuple[str,
     )
     parts.append(f"measured {_days(rows['measured_at'])}")
     return " · ".join(part for part in parts if part)
+
+
+def of_metric(measured: pd.DataFrame, imported: pd.DataFrame, metric: str, models: tuple[str, ...]) -> str:
+    """The line of a metric: of measurements here, or of imported evaluations (`queries.evaluations`)."""
+    task, _, name = metric.rpartition("/")
+    if not task:
+        return line(measured, ("loss",), models)
+    rows = imported[(imported["task"] == task) & (imported["metric"] == name) & imported["model"].isin(models)]
+    if rows.empty:
+        return "Nothing imported yet."
+    steps = rows["step"].nunique()
+    shots = ", ".join(str(count) for count in sorted(rows["shots"].unique()))
+    parts = [
+        f"{rows['family'].iloc[0]}: {', '.join(rows['model'].unique())} · {len(rows)} imported results at {steps} "
+        f"step{'s' if steps != 1 else ''}, {labels.step(rows['step'].min())}–{labels.step(rows['step'].max())}",
+        f"{task}, {shots} examples in the prompt",
+        ", ".join(rows["harness"].unique()),
+        f"imported {_days(rows['imported_at'])}",
+    ]
+    return " · ".join(parts)
 
 
 def _days(moments: pd.Series) -> str:
