@@ -28,7 +28,8 @@ class HeadSpectra(NamedTuple):
     centred: Spectrum
 
 
-def _as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
+def as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
+    """The head as a finite, non-zero matrix on the CPU. Raises InputError, NotFiniteError."""
     matrix = torch.as_tensor(weight).detach()
     if matrix.is_floating_point() and matrix.itemsize == 1:  # torch computes nothing in 8-bit floats
         matrix = matrix.to(torch.float32)
@@ -41,46 +42,52 @@ def _as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
     return matrix.cpu()
 
 
-def _chunk(matrix: torch.Tensor, start: int, rows: int, shift: Spectrum | None) -> NDArray[np.float64]:
+def chunk(matrix: torch.Tensor, start: int, rows: int, shift: Spectrum | None = None) -> NDArray[np.float64]:
+    """Rows from `start` on in float64, less `shift` (hidden_size,)."""
     block = matrix[start : start + rows].to(torch.float64).numpy()
     return block if shift is None else block - shift
 
 
-def _row_mean(matrix: torch.Tensor) -> Spectrum:
+def row_mean(matrix: torch.Tensor) -> Spectrum:
+    """The mean over the vocabulary, (hidden_size,)."""
     total = np.zeros(matrix.shape[1])
     for start in range(0, len(matrix), ROWS_PER_CHUNK):
-        total += _chunk(matrix, start, ROWS_PER_CHUNK, None).sum(axis=0)
+        total += chunk(matrix, start, ROWS_PER_CHUNK).sum(axis=0)
     return total / len(matrix)
 
 
-def _gram(matrix: torch.Tensor) -> NDArray[np.float64]:
+def gram(matrix: torch.Tensor) -> NDArray[np.float64]:
     """W^T W in float64 by blocks of rows; only the upper triangle is filled (dsyrk does half of a full product)."""
     hidden_size = matrix.shape[1]
-    gram = np.zeros((hidden_size, hidden_size), order="F")
+    products = np.zeros((hidden_size, hidden_size), order="F")
     for start in range(0, len(matrix), ROWS_PER_CHUNK):
-        block = _chunk(matrix, start, ROWS_PER_CHUNK, None)
+        block = chunk(matrix, start, ROWS_PER_CHUNK)
         # block.T is Fortran-contiguous, so dsyrk reads it without a copy.
-        gram = blas.dsyrk(1.0, block.T, beta=1.0, c=gram, overwrite_c=1)
-    return gram
+        products = blas.dsyrk(1.0, block.T, beta=1.0, c=products, overwrite_c=1)
+    return products
 
 
-def _roots(gram: NDArray[np.float64], scale: float, count: int) -> Spectrum | None:
+def _roots(products: NDArray[np.float64], scale: float, count: int) -> Spectrum | None:
     """Singular values from a Gram matrix, or None where its rounding (relative to `scale`) would show."""
-    values = eigvalsh(gram, lower=False, check_finite=False)[::-1][:count]
+    values = eigvalsh(products, lower=False, check_finite=False)[::-1][:count]
     if values[-1] * GRAM_CONDITION_LIMIT**2 < scale:
         return None
     return np.sqrt(values)
 
 
-def _accurate(matrix: torch.Tensor, shift: Spectrum | None) -> Spectrum:
-    """Singular values through a float64 QR factorisation by blocks of rows: the error is eps * s_1 for each."""
+def triangle(matrix: torch.Tensor, shift: Spectrum | None = None) -> NDArray[np.float64]:
+    """R of a float64 QR factorisation by blocks of rows: W = QR, so that R has W's singular values, to eps * s_1."""
     hidden_size = matrix.shape[1]
     rows = max(ROWS_PER_CHUNK, 4 * hidden_size)
-    triangle = np.zeros((0, hidden_size))
+    factor = np.zeros((0, hidden_size))
     for start in range(0, len(matrix), rows):
-        stacked = np.vstack([triangle, _chunk(matrix, start, rows, shift)])
-        triangle = qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:hidden_size]
-    return svdvals(triangle, overwrite_a=True, check_finite=False)
+        stacked = np.vstack([factor, chunk(matrix, start, rows, shift)])
+        factor = qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:hidden_size]
+    return factor
+
+
+def _accurate(matrix: torch.Tensor, shift: Spectrum | None) -> Spectrum:
+    return svdvals(triangle(matrix, shift), overwrite_a=True, check_finite=False)
 
 
 def head_spectra(weight: torch.Tensor | NDArray[np.floating]) -> HeadSpectra:
@@ -91,14 +98,14 @@ def head_spectra(weight: torch.Tensor | NDArray[np.floating]) -> HeadSpectra:
     Returns two float64 arrays of min(vocab_size, hidden_size) values, descending.
     Raises InputError for a wrong shape or a zero matrix, NotFiniteError for NaN or infinite values.
     """
-    matrix = _as_matrix(weight)
+    matrix = as_matrix(weight)
     vocab_size, hidden_size = matrix.shape
     count = min(vocab_size, hidden_size)
-    mean = _row_mean(matrix)
-    gram = _gram(matrix)
-    scale = float(np.trace(gram))
-    plain = _roots(gram, scale, count)
-    centred = _roots(gram - vocab_size * np.outer(mean, mean), scale, count)
+    mean = row_mean(matrix)
+    products = gram(matrix)
+    scale = float(np.trace(products))
+    plain = _roots(products, scale, count)
+    centred = _roots(products - vocab_size * np.outer(mean, mean), scale, count)
     return HeadSpectra(
         plain=_accurate(matrix, None) if plain is None else plain,
         centred=_accurate(matrix, mean) if centred is None else centred,
