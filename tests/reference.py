@@ -277,6 +277,32 @@ def spectrum(weight: Array, centred: bool = False) -> Array:
     return np.linalg.svd(matrix - matrix.mean(axis=0) if centred else matrix, compute_uv=False)
 
 
+@dataclass(frozen=True)
+class Aligned:
+    """Of the 8 leading left singular vectors, a row each, turned so that their correlation is positive."""
+
+    vectors: Array
+    ones: list[float]
+    correlations: list[float]
+    r_squared: float
+    order: NDArray[np.int64]
+
+
+def alignment(head: Array, ids: Sequence[int], centred: bool = False) -> Aligned:
+    """Cosine with the all-ones vector, and correlation with the logarithm of the counts of the tokens in a text."""
+    matrix = head - head.mean(axis=0) if centred else head
+    vectors = np.linalg.svd(matrix, full_matrices=False)[0].T[:8]
+    seen = sorted(set(ids))
+    logs = np.log([list(ids).count(token) for token in seen])
+    correlations = [np.corrcoef(vector[seen], logs)[0, 1] for vector in vectors]
+    turned = vectors * np.sign(correlations)[:, None]
+    ones = [abs(vector @ np.ones(len(vector))) / math.sqrt(len(vector)) for vector in vectors]
+    design = np.column_stack([np.ones(len(seen)), vectors[:, seen].T])
+    left = logs - design @ np.linalg.solve(design.T @ design, design.T @ logs)
+    r_squared = float(1 - (left**2).sum() / ((logs - logs.mean()) ** 2).sum())
+    return Aligned(turned, ones, [abs(r) for r in correlations], r_squared, np.argsort(turned, axis=1))
+
+
 def singular_entropy(values: Array) -> float:
     shares = values / values.sum()
     return math.log(len(values)) + sum(share * math.log(share) for share in shares if share > 0)

@@ -1,4 +1,4 @@
-"""Alignment of the head's leading vectors with all-ones and token frequency: against numpy's SVD, limits, invariances."""
+"""Alignment of the leading vectors with all-ones and log frequency: against numpy's SVD, limits, invariances."""
 
 import math
 

@@ -42,6 +42,21 @@ CONTRACT = {
     },
     "anisotropy": {"layers", "centred_layers", "last_before_norm", "tokens"},
     "loss": {"nats_per_token", "perplexity", "word_perplexity", "bits_per_byte", "accuracy", "tokens"},
+    "alignment": {
+        "ones_alignment",
+        "centred_ones_alignment",
+        "frequency_correlation",
+        "centred_frequency_correlation",
+        "frequency_r_squared",
+        "centred_frequency_r_squared",
+        "top_tokens",
+        "bottom_tokens",
+        "centred_top_tokens",
+        "centred_bottom_tokens",
+        "tokens_seen",
+        "correlation_by_chance",
+        "tokens",
+    },
 }
 SHAPES = list(tiny.CONFIGS)
 
@@ -100,7 +115,7 @@ def test_prints_one_json_object_with_the_keys_of_the_contract(runs: dict[str, Ru
     for section, keys in CONTRACT.items():
         assert keys <= set(run.printed[section]), section
     assert set(run.printed) == {*CONTRACT, "text", "bytes_read", "seconds", "computed"}
-    assert run.printed["computed"] == ["spectrum", "anisotropy", "loss"]
+    assert run.printed["computed"] == ["spectrum", "anisotropy", "loss", "alignment"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -152,6 +167,27 @@ def test_loss(runs: dict[str, Run], shape: str) -> None:
         assert printed[name] == pytest.approx(getattr(expected, name), rel=1e-5)
     assert printed["accuracy"] == expected.accuracy
     assert printed["tokens"] == TOKENS
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("prefix", ["", "centred_"])
+def test_alignment(runs: dict[str, Run], shape: str, prefix: str) -> None:
+    run = runs[shape]
+    printed, ids = run.printed["alignment"], tiny.ids(TEXT)
+    expected = reference.alignment(run.model.head, ids, centred=prefix == "centred_")
+    assert (printed["tokens"], printed["tokens_seen"]) == (TOKENS, len(set(ids)))
+    np.testing.assert_allclose(printed[f"{prefix}ones_alignment"], expected.ones, rtol=0, atol=1e-9, strict=True)
+    np.testing.assert_allclose(
+        printed[f"{prefix}frequency_correlation"], expected.correlations, rtol=0, atol=1e-9, strict=True
+    )
+    assert printed[f"{prefix}frequency_r_squared"] == pytest.approx(expected.r_squared, abs=1e-9)
+    # The tokenizer has no word for the head's last two rows.
+    words = [*tiny.WORDS, *(f"<id {number}>" for number in range(len(tiny.WORDS), tiny.VOCAB))]
+    for side, order in (("top", expected.order[:, ::-1][:, :10]), ("bottom", expected.order[:, :10])):
+        assert printed[f"{prefix}{side}_ids"] == order.tolist()
+        assert printed[f"{prefix}{side}_tokens"] == [[words[number] for number in row] for row in order]
+        entries = np.take_along_axis(expected.vectors, order, axis=1)
+        np.testing.assert_allclose(printed[f"{prefix}{side}_entries"], entries, rtol=0, atol=1e-9, strict=True)
 
 
 def test_the_shapes_are_told_apart_by_their_numbers(runs: dict[str, Run]) -> None:

@@ -188,7 +188,10 @@ ARGUMENTS = {
     "step in letters": (["lab/w8@last"], r"lab/w8 has no checkpoint at step last on this machine; the nearest: .*\."),
     "odd digits": (["lab/w8@²"], r"lab/w8 has no checkpoint at step ² on this machine; the nearest: .*\."),
     "measure": (["lab/w8", "--measures", "spectrun"], r"There is no measure 'spectrun'; did you mean spectrum\?"),
-    "no measure": (["lab/w8", "--measures", ","], r"No measure was named; choose among spectrum, anisotropy, loss\."),
+    "no measure": (
+        ["lab/w8", "--measures", ","],
+        r"No measure was named; choose among spectrum, anisotropy, loss, alignment\.",
+    ),
     "device": (["lab/w8", "--device", "abacus"], r"The device 'abacus' cannot be used here; choose auto or cpu\."),
     "tokens": (["lab/w8", "--max-tokens", "1"], r"--max-tokens is 1; at least two tokens are needed\."),
     "window": (["lab/w8", "--context-length", "0"], r"--context-length is 0; it must be at least 1\."),

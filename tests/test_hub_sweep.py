@@ -129,7 +129,7 @@ def test_measures_of_a_text_use_the_pinned_commit_and_leave_nothing_behind(
     text.write_text(tiny.text(60))
     remote = run("measure", "pythia/14m@512", "--text", str(text))
     local = run("measure", str(published["step512"]), "--text", str(text))
-    for section in ("spectrum", "anisotropy", "loss"):
+    for section in ("spectrum", "anisotropy", "loss", "alignment"):
         assert remote[section] == local[section]
     assert remote["checkpoint"]["revision"] == "step512"
     assert remote["checkpoint"]["content_id"] == local["checkpoint"]["content_id"]

@@ -14,6 +14,8 @@ import torch
 from command_line import rows, saturation
 from safetensors.torch import load_file, save_file
 
+from saturation.jobs.request import MEASURES
+
 TinyModel = Callable[[str], Path]
 
 
@@ -59,9 +61,7 @@ class TestTheHeadThatIsUsed:
         head = torch.from_numpy(reference.Model(tiny_model(shape)).head).float()
         found = measure(rewrite(copy(tiny_model(shape), tmp_path / "m"), **{"lm_head.weight": head}), text)
         plain = measure(tiny_model(shape), text)
-        assert {key: found[key] for key in ("spectrum", "anisotropy", "loss")} == {
-            key: plain[key] for key in ("spectrum", "anisotropy", "loss")
-        }
+        assert {key: found[key] for key in MEASURES} == {key: plain[key] for key in MEASURES}
         assert found["checkpoint"]["parameters"] == plain["checkpoint"]["parameters"]
 
     def test_an_untied_gpt2(self, tiny_model: TinyModel, tmp_path: Path, text: Path, cache: Path) -> None:
@@ -145,7 +145,7 @@ class TestWhatANumberDependsOn:
         found = measure(tiny_model("llama"), text, "--tokenizer", other)
         ids = [words[word] for word in text.read_text().split()]
         expected = reference.measure(model, ids, 0, tiny.LENGTH, text.read_text())
-        assert found["computed"] == ["anisotropy", "loss"]
+        assert found["computed"] == ["anisotropy", "loss", "alignment"]
         assert found["loss"]["nats_per_token"] == pytest.approx(expected.nats_per_token, abs=1e-5)
         assert found["loss"]["tokens"] == plain["loss"]["tokens"]
         assert measure(tiny_model("llama"), text)["loss"] == plain["loss"]
@@ -166,7 +166,7 @@ class TestWhatANumberDependsOn:
     @pytest.mark.parametrize(
         ("options", "again"),
         [
-            (["--max-tokens", "40"], ["anisotropy", "loss"]),
+            (["--max-tokens", "40"], ["anisotropy", "loss", "alignment"]),
             (["--context-length", "5"], ["anisotropy", "loss"]),
             (["--dtype", "float64"], ["anisotropy", "loss"]),
             (["--dtype", "bfloat16"], ["anisotropy", "loss"]),
@@ -174,13 +174,13 @@ class TestWhatANumberDependsOn:
             (["--max-tokens", "60"], []),
             (["--device", "cpu"], []),
             (["--measures", "loss"], []),
-            (["--force"], ["spectrum", "anisotropy", "loss"]),
+            (["--force"], ["spectrum", "anisotropy", "loss", "alignment"]),
         ],
     )
     def test_options(
         self, tiny_model: TinyModel, text: Path, cache: Path, options: list[str], again: list[str]
     ) -> None:
-        assert measure(tiny_model("opt"), text)["computed"] == ["spectrum", "anisotropy", "loss"]
+        assert measure(tiny_model("opt"), text)["computed"] == ["spectrum", "anisotropy", "loss", "alignment"]
         assert measure(tiny_model("opt"), text, *options)["computed"] == again
         assert measure(tiny_model("opt"), text, *options, *(["--force"] if "--force" in options else []))[
             "computed"
@@ -191,7 +191,7 @@ class TestWhatANumberDependsOn:
         before = measure(model, text)
         changed = load_file(model / "model.safetensors")["model.decoder.layers.0.fc1.bias"] + 1
         found = measure(rewrite(model, **{"model.decoder.layers.0.fc1.bias": changed}), text)
-        assert found["computed"] == ["spectrum", "anisotropy", "loss"]
+        assert found["computed"] == ["spectrum", "anisotropy", "loss", "alignment"]
         assert found["loss"]["nats_per_token"] != before["loss"]["nats_per_token"]
         assert rows(cache)["checkpoints"] == 2
 

@@ -45,7 +45,7 @@ class TestStored:
         measure(tiny_model("opt"), text)
         assert passes == [(True, True)]
         measure(tiny_model("opt"), text, "--max-tokens", "30", "--measures", "loss")
-        assert measure(tiny_model("opt"), text, "--max-tokens", "30")["computed"] == ["anisotropy"]
+        assert measure(tiny_model("opt"), text, "--max-tokens", "30")["computed"] == ["anisotropy", "alignment"]
         assert passes[1:] == [(True, False), (False, True)]
 
     def test_the_cost_of_a_pass_is_counted_once(self, tiny_model: TinyModel, text: Path, cache: Path) -> None:
@@ -55,7 +55,8 @@ class TestStored:
         again = measure(tiny_model("llama"), text)
         assert (again["bytes_read"], again["seconds"]) == (first["bytes_read"], first["seconds"])
         assert measure(tiny_model("llama"), text, "--measures", "loss")["bytes_read"] == all_weights
-        assert measure(tiny_model("llama"), text, "--measures", "spectrum")["bytes_read"] == head
+        for measures in ("spectrum", "alignment", "alignment,spectrum"):
+            assert measure(tiny_model("llama"), text, "--measures", measures)["bytes_read"] == head
 
     def test_a_failure_after_the_spectrum_stores_nothing(
         self, tiny_model: TinyModel, text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
@@ -72,7 +73,7 @@ class TestStored:
         before = rows(cache)
         measure(tiny_model("opt"), text, "--force")
         assert rows(cache) == before
-        assert before["measurements"] == 3
+        assert before["measurements"] == 4
 
     def test_the_bundled_pack_answers_for_the_bundled_checkpoints(self, cache: Path) -> None:
         """Whatever an id depends on, the packs that come with the project must follow it."""
@@ -83,7 +84,7 @@ class TestStored:
             result = Measurer(store, Request()).measure(resolve_one(f"lab/{run.name}", cache))
             assert (result.computed, [item.measure for item in result.measurements]) == (
                 (),
-                ["spectrum", "anisotropy", "loss"],
+                ["spectrum", "anisotropy", "loss", "alignment"],
             )
 
     def test_for_a_reader(self, tiny_model: TinyModel, text: Path, cache: Path) -> None:
@@ -93,3 +94,10 @@ class TestStored:
         assert f"  singular entropy   {numbers['spectrum']['singular_entropy']:.4f} nats" in "\n".join(lines)
         assert f"  loss               {numbers['loss']['nats_per_token']:.4f} nats/token" in lines
         assert f"  accuracy           {100 * numbers['loss']['accuracy']:.2f} %" in lines
+        found = numbers["alignment"]
+        assert (
+            f"  first direction    {found['ones_alignment'][0]:.3f} along all-ones, "
+            f"correlation {found['frequency_correlation'][0]:.3f} with log frequency, "
+            f"by chance below {found['correlation_by_chance']:.3f} (as stored)"
+        ) in lines
+        assert f"    highest tokens   {'  '.join(found['centred_top_tokens'][0])}" in lines

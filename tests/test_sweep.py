@@ -92,10 +92,10 @@ def sweep(run: Path, *options: object) -> dict[str, object]:
 class TestSweep:
     def test_measures_every_step_and_resumes(self, run: Path, cache: Path) -> None:
         one = saturation("measure", run / "step10", "--text", run.parent / "text.txt", "--json").json
-        assert one["computed"] == ["spectrum", "anisotropy", "loss"]
+        assert one["computed"] == ["spectrum", "anisotropy", "loss", "alignment"]
         assert sweep(run) == {"checkpoints": 3, "computed": 2, "stored": 1, "failed": {}}
         before = rows(cache)
-        assert (before["checkpoints"], before["measurements"]) == (3, 9)
+        assert (before["checkpoints"], before["measurements"]) == (3, 12)
         assert sweep(run) == {"checkpoints": 3, "computed": 0, "stored": 3, "failed": {}}
         assert rows(cache) == before
 

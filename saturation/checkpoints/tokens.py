@@ -1,6 +1,9 @@
 """A text as the tokenizer that goes with a checkpoint splits it. Imports transformers when called."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,9 @@ from saturation.checkpoints.load import first_line, quiet_transformers
 from saturation.checkpoints.source import Source
 from saturation.errors import CheckpointError, TextError
 
+SPACE = "␣"
+PIECE_SPACE = "▁"
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -19,6 +25,20 @@ class Tokens:
     ids: torch.Tensor
     end_of_text: int | None
     text: str
+    tokenizer: Any = field(repr=False, compare=False)
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """Hash of which word each id stands for."""
+        words = sorted((number, word) for word, number in self.tokenizer.get_vocab().items())
+        return hashlib.sha256(repr(words).encode()).hexdigest()
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """Tokens as a reader can tell them apart: `␣the`, `\\n`, `\\xe2` for a part of a letter.
+
+        An id that the tokenizer has no word for, as heads hold more rows than it has words, is `<id 50300>`.
+        """
+        return [_spelled(self.tokenizer, int(number)) for number in ids]
 
 
 def find_tokenizer(source: Source, given: Path | None = None) -> Path:
@@ -63,4 +83,31 @@ def tokenize(tokenizer: Path, text: str, max_tokens: int | None = None) -> Token
     if max_tokens is not None and len(ids) > max_tokens:
         ids = ids[:max_tokens]
         text = text[: encoded["offset_mapping"][max_tokens - 1][1]] if loaded.is_fast else loaded.decode(ids)
-    return Tokens(torch.tensor(ids, dtype=torch.long), end if isinstance(end, int) else None, text)
+    return Tokens(torch.tensor(ids, dtype=torch.long), end if isinstance(end, int) else None, text, loaded)
+
+
+def _spelled(tokenizer: Any, number: int) -> str:
+    raw = tokenizer.convert_ids_to_tokens(number) if 0 <= number < len(tokenizer) else None
+    if raw is None:
+        return f"<id {number}>"
+    if PIECE_SPACE in raw:  # SentencePiece: decoding a piece by itself would lose its space
+        return _visible(raw.replace(PIECE_SPACE, " "))
+    word = tokenizer.decode([number], clean_up_tokenization_spaces=False)
+    if "\ufffd" in word:
+        return "".join(f"\\x{_BYTES[letter]:02x}" for letter in raw) if set(raw) <= _BYTES.keys() else raw
+    return _visible(word or raw)
+
+
+def _visible(word: str) -> str:
+    letters = [letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in word]
+    return "".join(letters).replace(" ", SPACE)
+
+
+def _byte_letters() -> dict[str, int]:
+    """Which byte a letter of a byte-level token stands for: itself where it can be seen, else one from 256 on."""
+    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    unseen = [byte for byte in range(256) if byte not in seen]
+    return {chr(byte): byte for byte in seen} | {chr(256 + place): byte for place, byte in enumerate(unseen)}
+
+
+_BYTES = _byte_letters()

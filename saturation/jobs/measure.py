@@ -1,7 +1,7 @@
 """Measure one checkpoint: what is stored is read, what is missing is computed and stored in one transaction."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,9 @@ from saturation.checkpoints.load import Shape, load_model, pick_device, read_hea
 from saturation.checkpoints.source import Source, open_source
 from saturation.families import registry
 from saturation.families.model import Checkpoint
-from saturation.jobs.request import TEXT_MEASURES, VERSIONS, Request
-from saturation.jobs.scored_text import ScoredText, TextReader
-from saturation.measures import spectrum
+from saturation.jobs.head import alignment_values, spectrum_values
+from saturation.jobs.request import HEAD_MEASURES, PASS_MEASURES, VERSIONS, Request
+from saturation.jobs.scored_text import CountedText, ScoredText, TextReader
 from saturation.measures.forward_pass import Anisotropy, measure_text
 from saturation.measures.loss import Loss
 from saturation.store import CheckpointRow, Measurement, Store
@@ -35,9 +35,17 @@ class Result:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes read for what was computed; the measures of one pass over a text share its cost."""
-        passes = {item.text is None: item for item in self.measurements if item.measure in self.computed}
-        return sum(item.bytes_read for item in passes.values())
+        """Bytes read for what was computed."""
+        return bytes_of(item for item in self.measurements if item.measure in self.computed)
+
+
+def bytes_of(measurements: Iterable[Measurement]) -> int:
+    """Bytes read for measurements; those that read the head together share them, and so do those of one pass."""
+    reads: dict[tuple[bool, datetime], int] = {}
+    for item in measurements:
+        key = (item.measure in HEAD_MEASURES, item.measured_at)
+        reads[key] = max(reads.get(key, 0), item.bytes_read)
+    return sum(reads.values())
 
 
 class Measurer:
@@ -60,10 +68,11 @@ class Measurer:
         head, shape = read_head(source, self.request.head_tensor)
         row = _row(checkpoint, source, shape)
         head_bytes = source.bytes_read
-        text = self._reader.read(checkpoint, source, shape) if self.request.needs_text else None
+        text = self._reader.read(checkpoint, source, shape) if self.request.needs_pass else None
+        counted = self._reader.count(checkpoint, source) if "alignment" in self.request.measures else None
         # One time for all: measures of one pass are told from those of another by it.
         plan = self._plan(row, head.dtype, shape.head_tensor)
-        planned = {name: self._plan_measure(plan, name, text) for name in self.request.measures}
+        planned = {name: self._plan_measure(plan, name, text, counted) for name in self.request.measures}
         stored = {} if force else self.store.load(item.measurement_id for item in planned.values())
         done = {
             name: replace(item, **stored[item.measurement_id])
@@ -73,8 +82,12 @@ class Measurer:
         missing = [name for name in planned if name not in done]
         if "spectrum" in missing:
             report("singular values", 0, 1)
-            done["spectrum"] = replace(planned["spectrum"], bytes_read=head_bytes, **_spectrum(head))
-        of_text = [planned[name] for name in missing if name in TEXT_MEASURES]
+            done["spectrum"] = replace(planned["spectrum"], bytes_read=head_bytes, **spectrum_values(head))
+        if "alignment" in missing and counted is not None:
+            report("leading directions", 0, 1)
+            values = alignment_values(head, counted.tokens)
+            done["alignment"] = replace(planned["alignment"], bytes_read=source.bytes_read, **values)
+        of_text = [planned[name] for name in missing if name in PASS_MEASURES]
         if of_text and text is not None:
             done |= self._forward(checkpoint, source, of_text, text, report)
         self.store.add(done[name] for name in missing)
@@ -95,10 +108,16 @@ class Measurer:
             inputs=head_tensor,
         )
 
-    def _plan_measure(self, plan: Measurement, name: str, text: ScoredText | None) -> Measurement:
-        """The same for a measure by name; one of a text depends on the text instead of the head's tensor."""
+    def _plan_measure(
+        self, plan: Measurement, name: str, text: ScoredText | None, counted: CountedText | None
+    ) -> Measurement:
+        """The same for a measure by name; what a text is run through depends on it instead of the head's tensor."""
         plan = replace(plan, measure=name, version=VERSIONS[name])
-        if name not in TEXT_MEASURES or text is None:
+        if name == "alignment" and counted is not None:
+            return replace(
+                plan, text=counted.row, tokens=len(counted.tokens.ids), inputs=counted.inputs(str(plan.inputs))
+            )
+        if name not in PASS_MEASURES or text is None:
             return plan
         return replace(
             plan,
@@ -163,22 +182,6 @@ def _row(checkpoint: Checkpoint, source: Source, shape: Shape) -> CheckpointRow:
         parameters=shape.parameters or (stated.parameters if stated else None),
         weight_bytes=source.weights.size(),
     )
-
-
-def _spectrum(head: torch.Tensor) -> dict[str, Any]:
-    start = time.perf_counter()
-    found = spectrum.head_spectra(head)
-    scalars: dict[str, float] = {}
-    for prefix, values in (("", found.plain), ("centred_", found.centred)):
-        scalars |= {
-            f"{prefix}singular_entropy": spectrum.singular_entropy(values),
-            f"{prefix}effective_rank": spectrum.effective_rank(values),
-            f"{prefix}stable_rank": spectrum.stable_rank(values),
-            f"{prefix}top_share": spectrum.top_share(values),
-            f"{prefix}condition_number": spectrum.condition_number(values),
-        }
-    series = {"singular_values": found.plain.tolist(), "centred_singular_values": found.centred.tolist()}
-    return {"scalars": scalars, "series": series, "seconds": time.perf_counter() - start}
 
 
 def _anisotropy(found: Anisotropy) -> dict[str, Any]:

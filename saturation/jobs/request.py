@@ -7,9 +7,11 @@ from saturation.errors import InputError
 from saturation.families.registry import unknown
 
 # A version counts up whenever a measure's definition or numbers change; older values are kept but not drawn.
-VERSIONS = {"spectrum": 1, "anisotropy": 1, "loss": 1}
+VERSIONS = {"spectrum": 1, "anisotropy": 1, "loss": 1, "alignment": 1}
 MEASURES = tuple(VERSIONS)
-TEXT_MEASURES = ("anisotropy", "loss")
+# Those that read the head alone, and those that run a text through the model.
+HEAD_MEASURES = ("spectrum", "alignment")
+PASS_MEASURES = ("anisotropy", "loss")
 
 
 @dataclass(frozen=True)
@@ -43,5 +45,5 @@ class Request:
             raise InputError(f"--context-length is {self.context_length}; it must be at least 1.")
 
     @property
-    def needs_text(self) -> bool:
-        return any(measure in TEXT_MEASURES for measure in self.measures)
+    def needs_pass(self) -> bool:
+        return any(measure in PASS_MEASURES for measure in self.measures)

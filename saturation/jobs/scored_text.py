@@ -19,6 +19,20 @@ from saturation.store import TextRow
 
 
 @dataclass(frozen=True)
+class CountedText:
+    """A text as the tokens of a checkpoint, without a model to read them."""
+
+    row: TextRow
+    tokens: Tokens
+
+    def inputs(self, head_tensor: str) -> str:
+        """Hash of what an alignment depends on besides the weights: tokens, their words, the head's tensor."""
+        digest = hashlib.sha256(self.tokens.ids.numpy().tobytes())
+        digest.update(f"{self.tokens.vocabulary} {head_tensor}".encode())
+        return f"sha256:{digest.hexdigest()}"
+
+
+@dataclass(frozen=True)
 class ScoredText:
     """Token ids (n,), the id that the first window starts with, the window, and the scored words and bytes.
 
@@ -42,8 +56,19 @@ class TextReader:
         self._texts: dict[str | None, texts.Text] = {}
         self._tokens: dict[tuple[Path, str], Tokens] = {}
 
+    def count(self, checkpoint: Checkpoint, source: Source) -> CountedText:
+        """The text as tokens of this checkpoint. Raises TextError, CheckpointError without a tokenizer."""
+        text = self._text(registry.family(checkpoint.family).text)
+        tokens = self._tokenized(find_tokenizer(source, self.request.tokenizer), text)
+        if len(tokens.ids) < 2:
+            raise TextError(
+                f"The text '{text.name}' has {len(tokens.ids)} token(s) for this model; give one of at least two."
+            )
+        size, words = len(text.content.encode()), count_words(text.content)
+        return CountedText(TextRow(text.text_id, text.name, text.source, size, words), tokens)
+
     def read(self, checkpoint: Checkpoint, source: Source, shape: Shape) -> ScoredText:
-        """The text as this checkpoint reads it.
+        """The text as this checkpoint's model reads it.
 
         Raises TextError for a text that cannot be scored, CheckpointError without a configuration or tokenizer,
         InputError where no end-of-text token is named.
@@ -59,12 +84,8 @@ class TextReader:
             raise InputError(
                 f"The configuration of {checkpoint.name} names no context length; give one with --context-length."
             )
-        text = self._text(registry.family(checkpoint.family).text)
-        tokens = self._tokenized(find_tokenizer(source, self.request.tokenizer), text)
-        if len(tokens.ids) < 2:
-            raise TextError(
-                f"The text '{text.name}' has {len(tokens.ids)} token(s) for this model; give one of at least two."
-            )
+        counted = self.count(checkpoint, source)
+        tokens = counted.tokens
         own = tokens.end_of_text
         first = own if own is not None and 0 <= own < shape.vocab_size else shape.end_of_text
         if first is None:
@@ -73,7 +94,7 @@ class TextReader:
                 "which the first window starts with; set eos_token_id in its config.json."
             )
         return ScoredText(
-            row=TextRow(text.text_id, text.name, text.source, len(text.content.encode()), count_words(text.content)),
+            row=counted.row,
             ids=tokens.ids,
             first_token=first,
             context_length=min(context_length, shape.context_length or context_length),

@@ -46,8 +46,8 @@ class Alignment:
     ones: (k,) in [0, 1]. frequency: (k,) in [0, 1], NaN where there is no correlation (see `align`).
     r_squared: share of the variance of log(count) that the k vectors explain together, with an intercept; NaN for
     fewer than k + 2 tokens. k / (tokens_seen - 1) is expected by chance.
-    top, bottom: (k, places) token ids of the largest entries, and of the smallest (most negative first), of each vector,
-    whose sign is chosen for a correlation of at least 0; top_entries, bottom_entries: those entries.
+    top, bottom: (k, places) token ids of the largest entries, and of the smallest (most negative first), of each
+    vector, whose sign is chosen for a correlation of at least 0; top_entries, bottom_entries: those entries.
     """
 
     ones: Array

@@ -4,7 +4,7 @@ import pandas as pd
 
 from saturation.figures import labels
 
-MEASURES = {"spectrum": "spectrum", "anisotropy": "anisotropy", "loss": "loss"}
+MEASURES = {"spectrum": "spectrum", "anisotropy": "anisotropy", "loss": "loss", "alignment": "alignment"}
 
 
 def line(provenance: pd.DataFrame, measures: tuple[str, ...], models: tuple[str, ...]) -> str:
