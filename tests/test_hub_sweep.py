@@ -136,6 +136,23 @@ def test_measures_of_a_text_use_the_pinned_commit_and_leave_nothing_behind(
     assert not list((tmp_path / "home").rglob("model.safetensors"))
 
 
+def test_alignment_reads_head_and_tokenizer_and_runs_no_model(
+    hub: StandInHub, published: dict[str, Path], cache: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(tiny.text(60))
+    options = ("--measures", "spectrum,alignment", "--text", str(text))
+    found = run("sweep", "pythia/14m", "--steps", "0,512", *options)
+    assert (found["computed"], found["failed"]) == (2, {})
+    assert found["bytes_read"] == hub.bytes_sent() - hub.bytes_sent("*/refs")
+    assert 2 * HEAD_BYTES < found["bytes_read"] < 2 * HEAD_BYTES + 400_000
+    assert found["bytes_read"] < found["weight_bytes"] / 4
+    remote = run("measure", "pythia/14m@512", *options)
+    local = run("measure", str(published["step512"]), *options)
+    assert remote["alignment"] == local["alignment"]
+    assert local["bytes_read"] == HEAD_BYTES
+
+
 def test_a_repository_that_no_family_names_is_measured_by_its_name(hub: StandInHub, published: dict[str, Path]) -> None:
     hub.add("someone/else", {"main": published["step1"], "checkpoint-10": published["step2"]})
     found = run("measure", "someone/else@checkpoint-10", "--measures", "spectrum")

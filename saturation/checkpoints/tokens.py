@@ -14,8 +14,8 @@ from saturation.checkpoints.load import first_line, quiet_transformers
 from saturation.checkpoints.source import Source
 from saturation.errors import CheckpointError, TextError
 
-SPACE = "␣"
 PIECE_SPACE = "▁"
+_VISIBLE = {" ": "␣", "\\": "\\\\"}
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,20 @@ def _spelled(tokenizer: Any, number: int) -> str:
     if PIECE_SPACE in raw:  # SentencePiece: decoding a piece by itself would lose its space
         return _visible(raw.replace(PIECE_SPACE, " "))
     word = tokenizer.decode([number], clean_up_tokenization_spaces=False)
-    if "\ufffd" in word:
-        return "".join(f"\\x{_BYTES[letter]:02x}" for letter in raw) if set(raw) <= _BYTES.keys() else raw
+    if "\ufffd" in word and set(raw) <= _BYTES.keys():  # part of a letter
+        word = bytes(_BYTES[letter] for letter in raw).decode("utf-8", errors="surrogateescape")
     return _visible(word or raw)
 
 
 def _visible(word: str) -> str:
-    letters = [letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in word]
-    return "".join(letters).replace(" ", SPACE)
+    """A word with its spaces as `␣`, and as Python writes them: backslashes, control characters, single bytes."""
+    return "".join(_VISIBLE.get(letter) or _escaped(letter) for letter in word)
+
+
+def _escaped(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # a byte that surrogateescape kept
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def _byte_letters() -> dict[str, int]:
