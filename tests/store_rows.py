@@ -67,6 +67,25 @@ def anisotropy(row: CheckpointRow | None = None, last: float = 0.4, **changes: A
     return measurement(row, "anisotropy", scalars={"anisotropy": last}, series=series, **settings)
 
 
+def alignment(row: CheckpointRow | None = None, first: float = 0.9, **changes: Any) -> Measurement:
+    """Two vectors with two tokens at each end, of which the first has no correlation; centred, one vector."""
+    settings: dict[str, Any] = {"text": TEXT, "tokens": 9} | changes
+    series = {"ones_alignment": [first, 0.3], "frequency_correlation": [0.6], "frequency_ranks": [2.0]}
+    series |= {
+        "centred_ones_alignment": [0.0],
+        "centred_frequency_correlation": [0.7],
+        "centred_frequency_ranks": [1.0],
+    }
+    labels = {}
+    for prefix, vectors in (("", 2), ("centred_", 1)):
+        for side, sign in (("top", 1.0), ("bottom", -1.0)):
+            labels[f"{prefix}{side}_tokens"] = [f"{prefix}{side}{place}" for place in range(2 * vectors)]
+            series[f"{prefix}{side}_ids"] = [float(place) for place in range(2 * vectors)]
+            series[f"{prefix}{side}_entries"] = [sign * (0.5 - place / 10) for place in range(2 * vectors)]
+    scalars = {"tokens_seen": 7.0, "correlation_by_chance": 0.87}
+    return measurement(row, "alignment", scalars=scalars, series=series, labels=labels, **settings)
+
+
 def evaluation(model: str = "run~1", step: int = 1, value: float = 0.25, **changes: Any) -> Evaluation:
     item = Evaluation(
         family="local",

@@ -1,5 +1,6 @@
 """Every named query on a store whose answers can be worked out by hand, and on an empty one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from store_rows import (
     OTHER_TEXT,
     START,
     TEXT,
+    alignment,
     anisotropy,
     checkpoint,
     empty_store,
@@ -83,11 +85,23 @@ COLUMNS = {
     ],
 }
 COLUMNS |= {
+    "alignment": [
+        *(*CHECKPOINT, "rank", "ones_alignment", "frequency_correlation"),
+        *("centred_ones_alignment", "centred_frequency_correlation"),
+        *("tokens_seen", "correlation_by_chance", "parameters", "doubtful"),
+    ],
+    "top_tokens": ["rank", "centred", "side", "place", "token", "token_id", "entry"],
     "evaluated": ["family", "model", "tasks", "steps", "first_step", "last_step"],
     "metrics": ["task", "metric", "higher_is_better", "models", "steps"],
     "evaluations": [*SCHEMAS["evaluations"].names, "doubtful"],
 }
-ARGUMENTS = {"models": (), "evaluated": (), "steps": (), "spectra": ("local", "small~1")}
+ARGUMENTS = {
+    "models": (),
+    "evaluated": (),
+    "steps": (),
+    "spectra": ("local", "small~1"),
+    "top_tokens": ("local", "small~1", 2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +113,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store.add([spectrum(row, entropy=row.step / 100) for row in small[1:]] + [spectrum(big, entropy=0.9)])
     store.add([loss(row, nats=3 + row.step) for row in small])
     store.add([anisotropy(row, last=row.step / 10) for row in small[:2]])
+    store.add([alignment(small[1]), alignment(small[0], first=0.5), alignment(small[0], text=OTHER_TEXT, tokens=7)])
     store.add([loss(small[0], nats=8.0, text=OTHER_TEXT, tokens=7)])
     store.add_evaluations(
         [
@@ -120,7 +135,7 @@ def test_an_empty_store_gives_empty_frames_with_the_same_columns(name: str, stor
 
 def test_a_family_that_is_not_there(store: Store) -> None:
     for name in COLUMNS:
-        if name not in ("models", "steps", "spectra", "evaluated"):
+        if name not in ("models", "steps", "spectra", "evaluated", "top_tokens"):
             assert len(getattr(queries, name)(store, "pythia")) == 0
     assert len(queries.trajectory(store, "local", ["nothing"])) == 0
     assert len(queries.trajectory(store, "local", [])) == 0
@@ -202,14 +217,60 @@ def test_layers(store: Store) -> None:
     np.testing.assert_allclose(found["centred_anisotropy"], [0.01, 0.02, 0.03, 0.02, 0.01, 0.02, 0.03, 0.1])
 
 
+def test_alignment(store: Store) -> None:
+    found, nan = queries.alignment(store, "local"), float("nan")
+    assert found[["model", "step", "rank", "tokens_seen"]].to_numpy().tolist() == [
+        ["small~1", step, rank, 7] for step in (2, 10) for rank in (1, 2)
+    ]
+    np.testing.assert_equal(found["ones_alignment"].to_numpy(), [0.9, 0.3, 0.5, 0.3])
+    np.testing.assert_equal(found["frequency_correlation"].to_numpy(), [nan, 0.6] * 2)
+    np.testing.assert_equal(found["centred_ones_alignment"].to_numpy(), [0.0, nan] * 2)
+    np.testing.assert_equal(found["centred_frequency_correlation"].to_numpy(), [0.7, nan] * 2)
+    assert set(found["correlation_by_chance"]) == {0.87}
+    assert set(found["parameters"]) == {90}
+    assert len(queries.alignment(store, "local", ["big~1"])) == 0
+
+
+def test_alignment_of_a_text_without_correlations(tmp_path: Path) -> None:
+    store, item = empty_store(tmp_path / "store.duckdb"), alignment()
+    bare = {name: [] if "frequency" in name else values for name, values in item.series.items()}
+    store.add([replace(item, scalars={"tokens_seen": 2.0}, series=bare)])
+    found = queries.alignment(store, "local")
+    assert found[["frequency_correlation", "centred_frequency_correlation", "correlation_by_chance"]].isna().all(None)
+    assert found["ones_alignment"].tolist() == [0.9, 0.3]
+
+
+def test_top_tokens(store: Store) -> None:
+    found = queries.top_tokens(store, "local", "small~1", 2)
+    rows = found.itertuples(index=False, name=None)
+    assert [(rank, side, place, token, number) for rank, centred, side, place, token, number, _ in rows if centred] == [
+        (1, "top", 1, "centred_top0", 0),
+        (1, "top", 2, "centred_top1", 1),
+        (1, "bottom", 1, "centred_bottom0", 0),
+        (1, "bottom", 2, "centred_bottom1", 1),
+    ]
+    plain = found[~found["centred"].astype(bool)]
+    assert plain["token"].tolist() == [
+        *("top0", "top1", "bottom0", "bottom1"),
+        *("top2", "top3", "bottom2", "bottom3"),
+    ]
+    assert plain["rank"].tolist() == [1] * 4 + [2] * 4
+    np.testing.assert_allclose(plain["entry"], [0.5, 0.4, -0.5, -0.4, 0.3, 0.2, -0.3, -0.2])
+    assert len(queries.top_tokens(store, "local", "small~1", 0)) == 0
+    assert len(queries.top_tokens(store, "local", "nothing", 2)) == 0
+
+
 def test_provenance(store: Store) -> None:
     found = queries.provenance(store, "local", ["small~1"])
     assert list(zip(found["step"], found["measure"], strict=True)) == [
         (0, "loss"),
         (0, "spectrum"),
+        (2, "alignment"),
         (2, "anisotropy"),
         (2, "loss"),
         (2, "spectrum"),
+        (10, "alignment"),
+        (10, "alignment"),
         (10, "anisotropy"),
         (10, "loss"),
         (10, "loss"),
