@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from saturation.figures import DARK, LIGHT, entropy_curves, map_table, singular_map, spectrum_film
-from saturation.figures.singular import FILM_POINTS, FRAMES, MAP_ROWS, ratios
+from saturation.figures.singular import MAP_ROWS, ratios
+from saturation.figures.spectrum_film import FILM_POINTS, FRAMES
 
 
 def cells(figure):

@@ -9,7 +9,8 @@ from saturation.figures.coloured import coloured_panels, coloured_table
 from saturation.figures.depth_panels import depth_panels
 from saturation.figures.layer_map import layer_map
 from saturation.figures.linked import linked_figure, linked_table
-from saturation.figures.singular import entropy_curves, map_table, singular_map, spectrum_film
+from saturation.figures.singular import entropy_curves, map_table, singular_map
+from saturation.figures.spectrum_film import spectrum_film
 from saturation.figures.standalone import page
 from saturation.figures.theme import DARK, LIGHT, THEMES, Theme
 

@@ -1,0 +1,134 @@
+"""The spectrum of the output head at one step, as a film over training that plays in the browser."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from saturation.figures import labels, parts
+from saturation.figures.singular import drawn_ranks, ratios
+from saturation.figures.steps import nearest
+from saturation.figures.theme import LIGHT, Theme
+
+FRAMES = 120
+FILM_POINTS = 400
+
+
+def spectrum_film(
+    spectra: pd.DataFrame,
+    *,
+    cursor: int | None = None,
+    centred: bool = False,
+    log_axes: bool = False,
+    theme: Theme = LIGHT,
+) -> go.Figure:
+    """The normalised spectrum at one step, with a play button and a slider that run in the browser.
+
+    The first and the last checkpoint stay as thin lines to compare with; the film starts at `cursor`.
+    """
+    found = ratios(spectra, ranks=None, centred=centred)
+    if found is None:
+        return parts.empty(theme, "No spectrum is measured for this model yet.")
+    rows = drawn_ranks(found.ranks, FILM_POINTS, spaced="log" if log_axes else "even")
+    values = found.values[rows - 1].astype(np.float32)
+    shown = _thin(found.steps.size, FRAMES)
+    start = nearest(found.steps[shown], cursor if cursor is not None else int(found.steps[-1]))
+    active = int(np.flatnonzero(found.steps[shown] == start)[0])
+    figure = parts.blank(theme, 470, margin={"l": 58, "r": 14, "t": 40, "b": 132})
+    hover = "σ/σ₁ %{y:.4g} at rank %{x:,}<extra>%{fullData.name}</extra>"
+    for index, dash, label in ((0, "dot", "first"), (-1, "dash", "last")):
+        figure.add_trace(
+            go.Scatter(
+                x=rows,
+                y=values[:, index],
+                mode="lines",
+                name=f"{label}, step {labels.step(found.steps[index])}",
+                line={"color": theme.muted, "width": 1.3, "dash": dash},
+                hovertemplate=hover,
+            )
+        )
+    at = shown[active]
+    figure.add_trace(
+        go.Scatter(
+            x=rows,
+            y=values[:, at],
+            mode="lines",
+            name=f"step {labels.step(found.steps[at])}",
+            line={"color": theme.spectrum, "width": 2.6},
+            hovertemplate=hover,
+        )
+    )
+    figure.frames = [  # a frame says only what changes: the third trace's values and name
+        {
+            "name": str(found.steps[index]),
+            "data": [{"type": "scatter", "y": values[:, index], "name": f"step {labels.step(found.steps[index])}"}],
+            "traces": [2],
+        }
+        for index in shown
+    ]
+    smallest = float(np.nanmin(np.where(values > 0, values, np.nan)))
+    figure.update_layout(
+        xaxis={"title": {"text": "singular rank"}, "showline": True, "ticks": "outside"},
+        yaxis={"title": {"text": "σ<sub>i</sub>/σ<sub>1</sub>"}, "range": [-0.02, 1.04]},
+        **_film_controls(found.steps[shown], active, theme),
+    )
+    if log_axes:
+        figure.update_xaxes(type="log", range=[-0.02, float(np.log10(found.ranks)) + 0.02], dtick=1)
+        ticks, text = parts.log_ticks([max(smallest, 1e-8), 1.0])
+        figure.update_yaxes(type="log", range=[max(np.log10(smallest), -8) - 0.1, 0.1])
+        figure.update_yaxes(tickmode="array", tickvals=ticks, ticktext=text)
+    else:
+        figure.update_xaxes(range=[0.5 - 0.01 * found.ranks, found.ranks * 1.01 + 0.5])
+    return figure
+
+
+def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict[str, Any]:
+    play = {"frame": {"duration": 90, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": True}
+    jump = {"frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
+    look = {"bgcolor": theme.surface, "bordercolor": theme.muted, "font": {"color": theme.text, "size": 12}}
+    return {
+        "updatemenus": [
+            {
+                "type": "buttons",
+                "direction": "right",
+                "showactive": False,
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 66, "l": -6},
+                "buttons": [
+                    {"label": "▶", "method": "animate", "args": [None, play | {"mode": "immediate"}]},
+                    {"label": "❚❚", "method": "animate", "args": [[None], jump]},
+                ],
+            }
+            | look
+        ],
+        "sliders": [
+            {
+                "active": active,
+                "x": 0.3,
+                "len": 0.7,
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 50, "b": 0},
+                "currentvalue": {"prefix": "step ", "xanchor": "right", "font": {"color": theme.text, "size": 13}},
+                "font": {"color": theme.muted, "size": 10},
+                "bgcolor": theme.grid,
+                "bordercolor": theme.grid,
+                "activebgcolor": theme.spectrum,
+                "tickcolor": theme.muted,
+                "ticklen": 0,
+                "minorticklen": 0,
+                "steps": [
+                    {"label": labels.step(step), "method": "animate", "args": [[str(step)], jump]} for step in steps
+                ],
+            }
+        ],
+    }
+
+
+def _thin(count: int, most: int) -> NDArray[np.int64]:
+    return np.unique(np.round(np.linspace(0, count - 1, min(count, most))).astype(np.int64))
