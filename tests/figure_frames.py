@@ -42,6 +42,31 @@ def spectra(steps=STEPS, size: int = 4) -> pd.DataFrame:
     )
 
 
+def alignment(model: str = "w8", steps=STEPS, vectors: int = 4) -> pd.DataFrame:
+    """Vector i at the n-th step: cosine n / 10 / i, correlation 0.8 / i - n / 100; centred 0 and half of it."""
+    rows = [
+        {
+            "step": step,
+            "rank": rank,
+            "ones_alignment": place / 10 / rank,
+            "frequency_correlation": 0.8 / rank - place / 100,
+        }
+        for place, step in enumerate(steps)
+        for rank in range(1, vectors + 1)
+    ]
+    frame = pd.DataFrame(rows).assign(
+        family="lab",
+        model=model,
+        tokens_seen=900,
+        correlation_by_chance=0.086,
+        parameters=1e4,
+        centred_ones_alignment=0.0,
+    )
+    frame["centred_frequency_correlation"] = frame["frequency_correlation"] / 2
+    frame["doubtful"] = pd.Series([None] * len(frame), dtype=object)
+    return frame
+
+
 def layers(model: str = "w8", parameters: float = 1e4, steps=STEPS, count: int = 2) -> pd.DataFrame:
     """Cosine 0.1 x layer + 0.01 x place of the step; centred is half of it."""
     rows = [

@@ -42,8 +42,8 @@ def test_cells_have_exact_borders_on_unequal_steps():
 def test_hover_tells_the_true_step_on_both_axes():
     for scale in ("linear", "log"):
         trace = cells(singular_map(frames.spectra(), scale=scale))
-        assert np.asarray(trace.customdata)[0].tolist() == list(frames.STEPS)
-        assert "step %{customdata:,}" in trace.hovertemplate
+        assert np.asarray(trace.customdata)[0, :, 0].tolist() == list(frames.STEPS)
+        assert "step %{customdata[0]:,}" in trace.hovertemplate
 
 
 def test_plasma_from_zero_to_one_with_rank_one_on_top():
@@ -56,7 +56,7 @@ def test_plasma_from_zero_to_one_with_rank_one_on_top():
 def test_log_colour_keeps_the_ratio_in_the_hover():
     trace = cells(singular_map(frames.spectra(), colour="log"))
     assert np.asarray(trace.z)[1, 0] == pytest.approx(np.log10(0.75), abs=1e-6)
-    assert np.asarray(trace.customdata)[1, 0].tolist() == pytest.approx([0, 0.75])
+    assert np.asarray(trace.customdata)[1, 0].tolist() == pytest.approx([0, 2, 0.75])
     assert trace.zmin == pytest.approx(np.log10(1 / 20))
 
 
@@ -117,9 +117,67 @@ def test_a_long_film_is_thinned_but_keeps_both_ends():
 
 
 def test_film_on_log_axes():
-    figure = spectrum_film(frames.spectra(), log_axes=True)
+    figure = spectrum_film(frames.spectra(), log_ranks=True, log_values=True)
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
     assert figure.layout.yaxis.range[0] < np.log10(1 / 20)
+    assert list(figure.layout.xaxis.tickvals) == [1, 2]
+    assert spectrum_film(frames.spectra(), log_values=True).layout.xaxis.type is None
+    assert spectrum_film(frames.spectra(), log_ranks=True).layout.yaxis.type is None
+
+
+def test_shares_of_the_sum_are_of_all_ranks_and_coloured_to_their_largest():
+    found = ratios(frames.spectra(), ranks=2, divide="sum")
+    assert found.values[:, 4].tolist() == pytest.approx([20 / 26, 3 / 26])  # 4 x 5 + 3 + 2 + 1
+    figure = singular_map(frames.spectra(), divide="sum")
+    trace = cells(figure)
+    assert (trace.zmin, trace.zmax) == (0, pytest.approx(20 / 26))
+    assert list(trace.colorbar.tickvals) == pytest.approx([0, 10 / 26, 20 / 26])
+    assert trace.hovertemplate.startswith("σ/Σσ %{customdata[2]")
+    assert np.asarray(trace.customdata)[3, 4].tolist() == pytest.approx([1000, 4, 1 / 26])
+    assert "Σσ" in figure.layout.annotations[0].text
+    table = map_table(frames.spectra(), divide="sum")
+    assert list(table.columns) == ["step", "rank", "share"]
+    assert table.groupby("step")["share"].sum().tolist() == pytest.approx([1] * 5)
+    assert list(map_table(frames.spectra().iloc[:0], divide="sum").columns) == ["step", "rank", "share"]
+
+
+def test_log_colours_of_shares_end_at_the_largest():
+    trace = cells(singular_map(frames.spectra(), divide="sum", colour="log"))
+    assert trace.zmax == pytest.approx(np.log10(20 / 26))
+    assert trace.zmin == pytest.approx(np.log10(1 / 26))
+
+
+def test_film_of_shares():
+    figure = spectrum_film(frames.spectra(), cursor=0, divide="sum")
+    assert list(figure.data[2].y) == pytest.approx([0.4, 0.3, 0.2, 0.1])
+    assert figure.layout.yaxis.range[1] == pytest.approx(1.04 * 20 / 26)
+    assert "Σσ" in figure.layout.yaxis.title.text
+
+
+def test_log_ranks_keep_exact_borders_and_true_ranks():
+    figure = singular_map(frames.spectra(size=6), ranks=None, log_ranks=True)
+    trace = cells(figure)
+    assert list(trace.y) == pytest.approx(np.log10([0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]))
+    assert list(figure.layout.yaxis.range) == pytest.approx(np.log10([6.5, 0.5]))
+    assert list(figure.layout.yaxis.tickvals) == pytest.approx(np.log10([1, 2, 5]))
+    assert np.asarray(trace.customdata)[:, 0, 1].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_large_map_on_a_log_axis_shows_all_first_ranks():
+    trace = cells(singular_map(frames.spectra(size=2048), ranks=None, log_ranks=True))
+    ranks = np.asarray(trace.customdata)[:, 0, 1]
+    assert ranks[:40].tolist() == list(range(1, 41))
+    assert ranks[-1] == 2048
+    assert len(ranks) <= MAP_ROWS
+    assert np.asarray(trace.z)[9, 0] == pytest.approx((2048 - 9) / 2048)
+    assert (trace.y[0], trace.y[-1]) == (pytest.approx(np.log10(0.5)), pytest.approx(np.log10(2048.5)))
+
+
+def test_a_head_of_which_nothing_is_left_centred():
+    frame = frames.spectra()
+    frame["centred_singular_values"] = [np.zeros(4)] * 5
+    for figure in (singular_map(frame, centred=True), spectrum_film(frame, centred=True)):
+        assert "No spectrum" in figure.layout.annotations[0].text
 
 
 def test_entropy_has_one_line_a_model_in_the_order_of_size():

@@ -4,6 +4,7 @@ spectra = queries.spectra(store, "lab", "w8")
 singular_map(spectra).show()
 """
 
+from saturation.figures.alignment import alignment_curves, alignment_table
 from saturation.figures.anisotropy import at_norm, depth_curves, depth_table, last_layer_curves
 from saturation.figures.coloured import coloured_panels, coloured_table
 from saturation.figures.depth_panels import depth_panels
@@ -19,6 +20,8 @@ __all__ = [
     "LIGHT",
     "THEMES",
     "Theme",
+    "alignment_curves",
+    "alignment_table",
     "at_norm",
     "coloured_panels",
     "coloured_table",

@@ -20,20 +20,50 @@ Normalisation = Literal["largest", "sum"]
 
 
 @dataclass(frozen=True)
+class Words:
+    """How singular values over something are written: in a title, in a hover, and what they are relative to."""
+
+    title: str
+    hover: str
+    unit: str
+    column: str
+
+
+DIVIDED: dict[Normalisation, Words] = {
+    "largest": Words("σ<sub>i</sub>/σ<sub>1</sub>", "σ/σ₁", "1 = the largest singular value", "ratio"),
+    "sum": Words("σ<sub>i</sub>/Σσ", "σ/Σσ", "share of the sum of all", "share"),
+}
+
+
+@dataclass(frozen=True)
 class Ratios:
-    """Singular values over the largest: `values` of shape (ranks, checkpoints), NaN beyond a spectrum's end."""
+    """Singular values over the largest or their sum: `values` (ranks, checkpoints), NaN beyond a spectrum's end."""
 
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
     marks: pd.DataFrame
+    divide: Normalisation = "largest"
 
     @property
     def ranks(self) -> int:
         return self.values.shape[0]
 
+    @property
+    def words(self) -> Words:
+        return DIVIDED[self.divide]
 
-def ratios(spectra: pd.DataFrame, *, ranks: int | None = PAPER_RANKS, centred: bool = False) -> Ratios | None:
-    """sigma_i / sigma_1 of each checkpoint; None when no spectrum is measured. `ranks` None keeps all."""
+
+def ratios(
+    spectra: pd.DataFrame,
+    *,
+    ranks: int | None = PAPER_RANKS,
+    centred: bool = False,
+    divide: Normalisation = "largest",
+) -> Ratios | None:
+    """sigma_i / sigma_1 of each checkpoint, or sigma_i / sum(sigma); None when no spectrum is measured.
+
+    `ranks` None keeps all; the sum is over all in either case.
+    """
     column = "centred_singular_values" if centred else "singular_values"
     measured = np.array([isinstance(value, np.ndarray | list) and len(value) > 0 for value in spectra[column]], bool)
     kept = spectra.loc[measured].sort_values("step")
@@ -43,68 +73,108 @@ def ratios(spectra: pd.DataFrame, *, ranks: int | None = PAPER_RANKS, centred: b
     rows = min(longest, ranks) if ranks else longest
     values = np.full((rows, len(kept)), np.nan)
     for index, spectrum in enumerate(kept[column]):
-        spectrum = np.asarray(spectrum, dtype=np.float64)[:rows]
+        spectrum = np.asarray(spectrum, dtype=np.float64)
         if spectrum[0] > 0:
-            values[: spectrum.size, index] = spectrum / spectrum[0]
-    return Ratios(kept["step"].to_numpy(dtype=np.int64), values, kept[["step", "doubtful"]])
+            whole = spectrum[0] if divide == "largest" else spectrum.sum()
+            values[: spectrum.size, index] = spectrum[:rows] / whole
+    if np.isnan(values).all():  # every head is the same row throughout, and nothing is left of it centred
+        return None
+    return Ratios(kept["step"].to_numpy(dtype=np.int64), values, kept[["step", "doubtful"]], divide)
 
 
-def map_table(spectra: pd.DataFrame, *, ranks: int | None = PAPER_RANKS, centred: bool = False) -> pd.DataFrame:
-    """The numbers of the map in long form: step, rank (from 1), ratio."""
-    found = ratios(spectra, ranks=ranks, centred=centred)
+def map_table(
+    spectra: pd.DataFrame,
+    *,
+    ranks: int | None = PAPER_RANKS,
+    centred: bool = False,
+    divide: Normalisation = "largest",
+) -> pd.DataFrame:
+    """The numbers of the map in long form: step, rank (from 1), and ratio (to the largest) or share (of the sum)."""
+    found, column = ratios(spectra, ranks=ranks, centred=centred, divide=divide), DIVIDED[divide].column
     if found is None:
-        return pd.DataFrame({"step": [], "rank": [], "ratio": []})
+        return pd.DataFrame({"step": [], "rank": [], column: []})
     table = pd.DataFrame(
         {
             "step": np.repeat(found.steps, found.ranks),
             "rank": np.tile(np.arange(1, found.ranks + 1), found.steps.size),
-            "ratio": found.values.T.ravel(),
+            column: found.values.T.ravel(),
         }
     )
     return table.dropna(ignore_index=True)
 
 
 def heatmap(
-    found: Ratios, scale: StepScale, theme: Theme, *, colour: ColourScale = "linear", top: float = 1.0
+    found: Ratios,
+    scale: StepScale,
+    theme: Theme,
+    *,
+    colour: ColourScale = "linear",
+    top: float = 1.0,
+    log_ranks: bool = False,
 ) -> go.Heatmap:
-    """The map's trace: cells with exact borders, the true step and ratio in the hover.
+    """The map's trace: cells with exact borders; the true step, rank and value in the hover.
 
     `top` is the paper height of the panel's upper end, where the colour bar goes.
     """
-    rows = drawn_ranks(found.ranks)
+    rows = drawn_ranks(found.ranks, spaced="log" if log_ranks else "even")
     values = found.values[rows - 1]
-    steps = np.broadcast_to(found.steps.astype(np.int32), values.shape)
+    steps = np.broadcast_to(found.steps, values.shape)
+    highest = 1.0 if found.divide == "largest" else float(np.nanmax(values))
     trace = go.Heatmap(
         x=edges(positions(found.steps, scale)),
-        y=np.concatenate([[0.5], (rows[:-1] + rows[1:]) / 2, [found.ranks + 0.5]]),
+        y=rank_places(np.concatenate([[0.5], (rows[:-1] + rows[1:]) / 2, [found.ranks + 0.5]]), log_ranks),
+        customdata=np.stack([steps, np.broadcast_to(rows[:, None], values.shape), values], axis=-1).astype(np.float32),
         colorscale=SPECTRUM_SCALE,
         hoverongaps=False,
         name="singular values",
         colorbar=colour_bar(theme, top),
+        hovertemplate=f"{found.words.hover} %{{customdata[2]:.4g}} at rank %{{customdata[1]:,}}"
+        "<extra>step %{customdata[0]:,}</extra>",
     )
     if colour == "linear":
-        trace.update(
-            z=values.astype(np.float32),
-            customdata=steps,
-            zmin=0,
-            zmax=1,
-            hovertemplate="σ/σ₁ %{z:.4f} at rank %{y:.0f}<extra>step %{customdata:,}</extra>",
-        )
-        trace.colorbar.update(tickvals=[0, 0.5, 1], ticktext=["0", "0.5", "1"])
+        trace.update(z=values.astype(np.float32), zmin=0, zmax=highest)
+        ticks = [0, highest / 2, highest]
+        trace.colorbar.update(tickvals=ticks, ticktext=[f"{value:.2g}" for value in ticks])
         return trace
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(values > 0, np.log10(values), np.nan)
-    lowest = max(-6.0, min(-0.1, float(np.nanmin(logs))))
-    trace.update(
-        z=logs.astype(np.float32),
-        customdata=np.stack([steps, values], axis=-1).astype(np.float32),
-        zmin=lowest,
-        zmax=0,
-        hovertemplate="σ/σ₁ %{customdata[1]:.3g} at rank %{y:.0f}<extra>step %{customdata[0]:,}</extra>",
-    )
-    ratios_shown, text = parts.log_ticks([10**lowest, 1.0], most=4)
-    trace.colorbar.update(tickvals=np.log10(ratios_shown), ticktext=text)
+    end = float(np.log10(highest))
+    lowest = max(end - 6.0, min(end - 0.1, float(np.nanmin(logs))))
+    trace.update(z=logs.astype(np.float32), zmin=lowest, zmax=end)
+    shown, text = parts.log_ticks([10**lowest, highest], most=4)
+    trace.colorbar.update(tickvals=np.log10(shown), ticktext=text)
     return trace
+
+
+def rank_places(ranks: NDArray, log: bool) -> NDArray[np.float64]:
+    """Where ranks lie on their axis: a log axis is a linear one of logarithms, so that cells keep exact borders."""
+    return np.log10(ranks) if log else np.asarray(ranks, dtype=np.float64)
+
+
+def rank_axis(ranks: int, log: bool) -> dict[str, Any]:
+    """Layout of a map's rank axis, rank 1 on top."""
+    first, last = rank_places(np.array([0.5, ranks + 0.5]), log)
+    shared = {"range": [last, first], "showgrid": False}
+    if not log:
+        return shared | {"title": {"text": "singular rank"}} | rank_ticks(ranks)
+    values = log_ranks_shown(ranks)
+    text = [f"{value:,}" for value in values]
+    return shared | {
+        "title": {"text": "singular rank (log scale)"},
+        "tickmode": "array",
+        "tickvals": np.log10(values),
+        "ticktext": text,
+    }
+
+
+def log_ranks_shown(ranks: int) -> list[int]:
+    """Ticks of a log rank axis: 1, 2, 5, 10 ..."""
+    return [
+        multiple * 10**power
+        for power in range(len(str(ranks)))
+        for multiple in (1, 2, 5)
+        if multiple * 10**power <= ranks
+    ]
 
 
 def rank_ticks(ranks: int) -> dict[str, Any]:
@@ -122,21 +192,20 @@ def singular_map(
     ranks: int | None = PAPER_RANKS,
     centred: bool = False,
     colour: ColourScale = "linear",
+    divide: Normalisation = "largest",
+    log_ranks: bool = False,
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Figure 4 of the paper: x training step, y singular rank, colour sigma_i / sigma_1."""
-    found = ratios(spectra, ranks=ranks, centred=centred)
+    """Figure 4 of the paper: x training step, y singular rank, colour sigma_i / sigma_1 or its share of the sum."""
+    found = ratios(spectra, ranks=ranks, centred=centred, divide=divide)
     if found is None:
         return parts.empty(theme, "No spectrum is measured for this model yet.")
     figure = parts.blank(theme, 440, margin=parts.MAP_MARGIN)
-    figure.add_trace(heatmap(found, scale, theme, colour=colour))
-    parts.add_marks(figure, found.marks, scale, theme, y=found.ranks + 0.5)
-    figure.update_layout(
-        xaxis=axis(found.steps, scale),
-        yaxis={"title": {"text": "singular rank"}, "range": [found.ranks + 0.5, 0.5], "showgrid": False}
-        | rank_ticks(found.ranks),
-    )
-    parts.add_title(figure, "σ<sub>i</sub>/σ<sub>1</sub>", "1 = the largest singular value", 1.0, theme)
+    figure.add_trace(heatmap(found, scale, theme, colour=colour, log_ranks=log_ranks))
+    ranked = rank_axis(found.ranks, log_ranks)
+    parts.add_marks(figure, found.marks, scale, theme, y=ranked["range"][0])
+    figure.update_layout(xaxis=axis(found.steps, scale), yaxis=ranked)
+    parts.add_title(figure, found.words.title, found.words.unit, 1.0, theme)
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from saturation.figures import labels, parts
-from saturation.figures.singular import drawn_ranks, ratios
+from saturation.figures.singular import Normalisation, drawn_ranks, log_ranks_shown, ratios
 from saturation.figures.steps import nearest
 from saturation.figures.theme import LIGHT, Theme
 
@@ -21,23 +21,26 @@ def spectrum_film(
     *,
     cursor: int | None = None,
     centred: bool = False,
-    log_axes: bool = False,
+    divide: Normalisation = "largest",
+    log_ranks: bool = False,
+    log_values: bool = False,
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """The normalised spectrum at one step, with a play button and a slider that run in the browser.
+    """The spectrum at one step, with a play button and a slider that run in the browser.
 
-    The first and the last checkpoint stay as thin lines to compare with; the film starts at `cursor`.
+    `divide`: over the largest value or over the sum; `log_ranks`, `log_values`: a log axis for either. The first and
+    the last checkpoint stay as thin lines to compare with; the film starts at `cursor`.
     """
-    found = ratios(spectra, ranks=None, centred=centred)
+    found = ratios(spectra, ranks=None, centred=centred, divide=divide)
     if found is None:
         return parts.empty(theme, "No spectrum is measured for this model yet.")
-    rows = drawn_ranks(found.ranks, FILM_POINTS, spaced="log" if log_axes else "even")
+    rows = drawn_ranks(found.ranks, FILM_POINTS, spaced="log" if log_ranks else "even")
     values = found.values[rows - 1].astype(np.float32)
     shown = _thin(found.steps.size, FRAMES)
     start = nearest(found.steps[shown], cursor if cursor is not None else int(found.steps[-1]))
     active = int(np.flatnonzero(found.steps[shown] == start)[0])
     figure = parts.blank(theme, 470, margin={"l": 58, "r": 14, "t": 40, "b": 132})
-    hover = "σ/σ₁ %{y:.4g} at rank %{x:,}<extra>%{fullData.name}</extra>"
+    hover = f"{found.words.hover} %{{y:.4g}} at rank %{{x:,}}<extra>%{{fullData.name}}</extra>"
     for index, dash, label in ((0, "dot", "first"), (-1, "dash", "last")):
         figure.add_trace(
             go.Scatter(
@@ -68,19 +71,25 @@ def spectrum_film(
         }
         for index in shown
     ]
-    smallest = float(np.nanmin(np.where(values > 0, values, np.nan)))
+    positive = values[values > 0]
+    smallest, largest = float(positive.min()), float(positive.max())
     figure.update_layout(
         xaxis={"title": {"text": "singular rank"}, "showline": True, "ticks": "outside"},
-        yaxis={"title": {"text": "σ<sub>i</sub>/σ<sub>1</sub>"}, "range": [-0.02, 1.04]},
+        yaxis={"title": {"text": found.words.title}, "range": [-0.02 * largest, 1.04 * largest]},
         **_film_controls(found.steps[shown], active, theme),
     )
-    if log_axes:
-        figure.update_xaxes(type="log", range=[-0.02, float(np.log10(found.ranks)) + 0.02], dtick=1)
-        ticks, text = parts.log_ticks([max(smallest, 1e-8), 1.0])
-        figure.update_yaxes(type="log", range=[max(np.log10(smallest), -8) - 0.1, 0.1])
-        figure.update_yaxes(tickmode="array", tickvals=ticks, ticktext=text)
+    if log_ranks:
+        ticks = log_ranks_shown(found.ranks)
+        text = [f"{rank:,}" for rank in ticks]
+        figure.update_xaxes(type="log", range=[-0.02, float(np.log10(found.ranks)) + 0.02])
+        figure.update_xaxes(tickmode="array", tickvals=ticks, ticktext=text)
     else:
         figure.update_xaxes(range=[0.5 - 0.01 * found.ranks, found.ranks * 1.01 + 0.5])
+    if log_values:
+        low = max(smallest, 1e-8 * largest)
+        values_shown, text = parts.log_ticks([low, largest])
+        figure.update_yaxes(type="log", range=[float(np.log10(low)) - 0.1, float(np.log10(largest)) + 0.1])
+        figure.update_yaxes(tickmode="array", tickvals=values_shown, ticktext=text)
     return figure
 
 
