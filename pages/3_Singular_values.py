@@ -3,7 +3,7 @@
 import streamlit as st
 
 from saturation.figures import entropy_curves, labels, map_table, singular_map, spectrum_film
-from saturation.ui import data, empty, provenance
+from saturation.ui import data, directions, empty, provenance
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -16,8 +16,10 @@ with reported():
         empty.nothing_measured(view)
         st.stop()
     view.toolbar()
-    ranks = None if chosen.ranks == "all" else int(chosen.ranks)
+    ranks = int(chosen.ranks) if chosen.ranks.isdecimal() else None
     shared = {"centred": chosen.centred, "theme": view.theme, "cursor": chosen.step}
+    spectral = shared | {"divide": chosen.divide, "log_ranks": chosen.ranks == "log"}
+    over = "its largest value" if chosen.divide == "largest" else "its sum"
     word = "as the softmax sees it" if chosen.centred else "as stored"
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     spectra = data.spectra(chosen.family, chosen.model)
@@ -27,10 +29,10 @@ with reported():
     if chosen.centred:
         st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
     chart(
-        singular_map(spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **shared),
-        lambda: map_table(spectra, ranks=ranks, centred=chosen.centred),
+        singular_map(spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **spectral),
+        lambda: map_table(spectra, ranks=ranks, centred=chosen.centred, divide=chosen.divide),
         f"{view.name} {word}",
-        "Each column is a checkpoint's spectrum over its largest value: a dark column under a bright top row "
+        f"Each column is a checkpoint's spectrum over {over}: a dark column under a bright top row "
         "means that one direction dominates the head.",
         provenance.line(drawn_from, ("spectrum",), (chosen.model,)),
         title="Singular values by rank and step",
@@ -38,8 +40,8 @@ with reported():
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            spectrum_film(spectra, log_axes=chosen.colour == "log", **shared),
-            lambda: map_table(spectra, ranks=None, centred=chosen.centred),
+            spectrum_film(spectra, log_values=chosen.colour == "log", **spectral),
+            lambda: map_table(spectra, ranks=None, centred=chosen.centred, divide=chosen.divide),
             f"{view.name} {word}",
             "Press play or drag: the spectrum over training, with the first and last checkpoint to compare.",
             provenance.line(drawn_from, ("spectrum",), (chosen.model,)),
@@ -54,3 +56,4 @@ with reported():
             provenance.line(drawn_from, ("spectrum",), chosen.models),
             title="Singular entropy",
         )
+    directions.section(view)

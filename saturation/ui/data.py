@@ -79,6 +79,14 @@ def _last_layers(path: str, signature: tuple[int, ...]) -> pd.DataFrame:
     return pd.concat(last, ignore_index=True) if last else pd.DataFrame(columns=["family", "model"])
 
 
+def alignment(family: str, models: tuple[str, ...]) -> pd.DataFrame:
+    return _ask("alignment", family, models)
+
+
+def top_tokens(family: str, model: str, step: int) -> pd.DataFrame:
+    return _ask("top_tokens", family, model, step)
+
+
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
     return _ask("provenance", family, models)
 
