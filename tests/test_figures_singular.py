@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from saturation.figures import DARK, LIGHT, entropy_curves, map_table, singular_map, spectrum_film
+from saturation.figures.film import FRAMES
 from saturation.figures.singular import MAP_ROWS, ratios
-from saturation.figures.spectrum_film import FILM_POINTS, FRAMES
+from saturation.figures.spectrum_film import FILM_POINTS
 
 
 def cells(figure):

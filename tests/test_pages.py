@@ -232,8 +232,13 @@ class TestProvenance:
     def test_a_metric_was_imported_or_measured(self):
         imported = pd.DataFrame(
             {
-                **{"family": "pythia", "model": ["70m", "70m", "160m"], "step": [0, 1000, 1000], "task": "sciq"},
-                **{"metric": ["acc", "acc", "acc_norm"], "shots": 0, "harness": "lm-eval before 0.4"},
+                "family": "pythia",
+                "model": ["70m", "70m", "160m"],
+                "step": [0, 1000, 1000],
+                "task": "sciq",
+                "metric": ["acc", "acc", "acc_norm"],
+                "shots": 0,
+                "harness": "lm-eval before 0.4",
                 "imported_at": pd.Timestamp("2026-11-24", tz="UTC"),
             }
         )

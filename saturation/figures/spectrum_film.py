@@ -1,18 +1,14 @@
 """The spectrum of the output head at one step, as a film over training that plays in the browser."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
-from saturation.figures import labels, parts
+from saturation.figures import film, labels, parts
 from saturation.figures.singular import Normalisation, drawn_ranks, log_ranks_shown, ratios
 from saturation.figures.steps import nearest
 from saturation.figures.theme import LIGHT, Theme
 
-FRAMES = 120
 FILM_POINTS = 400
 
 
@@ -36,9 +32,10 @@ def spectrum_film(
         return parts.empty(theme, "No spectrum is measured for this model yet.")
     rows = drawn_ranks(found.ranks, FILM_POINTS, spaced="log" if log_ranks else "even")
     values = found.values[rows - 1].astype(np.float32)
-    shown = _thin(found.steps.size, FRAMES)
-    start = nearest(found.steps[shown], cursor if cursor is not None else int(found.steps[-1]))
-    active = int(np.flatnonzero(found.steps[shown] == start)[0])
+    start = nearest(found.steps, cursor if cursor is not None else int(found.steps[-1]))
+    at = int(np.flatnonzero(found.steps == start)[0])
+    shown = film.shown(found.steps.size, at)
+    active = int(np.flatnonzero(shown == at)[0])
     figure = parts.blank(theme, 470, margin={"l": 58, "r": 14, "t": 40, "b": 132})
     hover = f"{found.words.hover} %{{y:.4g}} at rank %{{x:,}}<extra>%{{fullData.name}}</extra>"
     for index, dash, label in ((0, "dot", "first"), (-1, "dash", "last")):
@@ -52,7 +49,6 @@ def spectrum_film(
                 hovertemplate=hover,
             )
         )
-    at = shown[active]
     figure.add_trace(
         go.Scatter(
             x=rows,
@@ -76,7 +72,7 @@ def spectrum_film(
     figure.update_layout(
         xaxis={"title": {"text": "singular rank"}, "showline": True, "ticks": "outside"},
         yaxis={"title": {"text": found.words.title}, "range": [-0.02 * largest, 1.04 * largest]},
-        **_film_controls(found.steps[shown], active, theme),
+        **film.controls(found.steps[shown], active, theme, theme.spectrum),
     )
     if log_ranks:
         ticks = log_ranks_shown(found.ranks)
@@ -91,53 +87,3 @@ def spectrum_film(
         figure.update_yaxes(type="log", range=[float(np.log10(low)) - 0.1, float(np.log10(largest)) + 0.1])
         figure.update_yaxes(tickmode="array", tickvals=values_shown, ticktext=text)
     return figure
-
-
-def _film_controls(steps: NDArray, active: int, theme: Theme) -> dict[str, Any]:
-    play = {"frame": {"duration": 90, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": True}
-    jump = {"frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
-    look = {"bgcolor": theme.surface, "bordercolor": theme.muted, "font": {"color": theme.text, "size": 12}}
-    return {
-        "updatemenus": [
-            {
-                "type": "buttons",
-                "direction": "right",
-                "showactive": False,
-                "x": 0,
-                "xanchor": "left",
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": 66, "l": -6},
-                "buttons": [
-                    {"label": "▶", "method": "animate", "args": [None, play | {"mode": "immediate"}]},
-                    {"label": "❚❚", "method": "animate", "args": [[None], jump]},
-                ],
-            }
-            | look
-        ],
-        "sliders": [
-            {
-                "active": active,
-                "x": 0.3,
-                "len": 0.7,
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": 50, "b": 0},
-                "currentvalue": {"prefix": "step ", "xanchor": "right", "font": {"color": theme.text, "size": 13}},
-                "font": {"color": theme.muted, "size": 10},
-                "bgcolor": theme.grid,
-                "bordercolor": theme.grid,
-                "activebgcolor": theme.spectrum,
-                "tickcolor": theme.muted,
-                "ticklen": 0,
-                "minorticklen": 0,
-                "steps": [
-                    {"label": labels.step(step), "method": "animate", "args": [[str(step)], jump]} for step in steps
-                ],
-            }
-        ],
-    }
-
-
-def _thin(count: int, most: int) -> NDArray[np.int64]:
-    return np.unique(np.round(np.linspace(0, count - 1, min(count, most))).astype(np.int64))
