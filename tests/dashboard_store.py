@@ -56,7 +56,9 @@ def measurements(model: str, step: int) -> list[Measurement]:
     }
     on_text = common | {"text": TEXT, "tokens": 5000}
     layer_values = [cosine * layer / layers for layer in range(layers + 1)]
+    aligned = [alignment(step, on_text)] if model == "14m" else []
     return [
+        *aligned,
         Measurement(
             measure="spectrum",
             version=VERSIONS["spectrum"],
@@ -77,6 +79,23 @@ def measurements(model: str, step: int) -> list[Measurement]:
         ),
         Measurement(measure="loss", version=VERSIONS["loss"], scalars={"nats_per_token": loss(model, step)}, **on_text),
     ]
+
+
+def alignment(step: int, on_text: dict) -> Measurement:
+    """Two directions with a token at each end; the first turns to all-ones past step 5000."""
+    both = {"ones_alignment": [0.95 if step > 5000 else 0.25, 0.1], "frequency_correlation": [0.5, 0.2]}
+    series, labels = {}, {}
+    for prefix, share in (("", 1.0), ("centred_", 0.0)):
+        series |= {f"{prefix}{name}": values for name, values in both.items()}
+        series |= {f"{prefix}ones_alignment": [share * value for value in both["ones_alignment"]]}
+        series[f"{prefix}frequency_ranks"] = [1, 2]
+        for side, sign in (("top", 1), ("bottom", -1)):
+            labels[f"{prefix}{side}_tokens"] = [f"{prefix}{side}", "<b>&"]
+            series |= {f"{prefix}{side}_ids": [7, 8], f"{prefix}{side}_entries": [0.5 * sign, 0.4 * sign]}
+    scalars = {"tokens_seen": 1000.0, "correlation_by_chance": 0.0815}
+    return Measurement(
+        measure="alignment", version=VERSIONS["alignment"], scalars=scalars, series=series, labels=labels, **on_text
+    )
 
 
 def fill(path: Path) -> Store:

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,10 +15,11 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from saturation.figures import LIGHT
 from saturation.figures.steps import nearest
 from saturation.jobs import board
 from saturation.settings import ROOT
-from saturation.ui import coverage, provenance
+from saturation.ui import coverage, directions, provenance
 from saturation.ui.pages import PAGES
 from saturation.ui.selection import Asked, Selection, decode, encode, resolve
 from saturation.ui.verdict import verdict
@@ -252,6 +254,50 @@ class TestProvenance:
         )
 
 
+class TestDirections:
+    def test_a_shift_that_softmax_ignores_is_said_to_be_one(self):
+        said = directions.answer(frames.alignment().assign(ones_alignment=0.97), 1000, 1000)
+        assert said.startswith(
+            "At step 1,000 the first direction of the head is **0.97** aligned with all-ones – close to a shift of all "
+            "logits, which softmax ignores – and its entries correlate **0.76** with log token frequency (chance: "
+            "below 0.086). Without the row mean, those of the first direction correlate **0.38**"
+        )
+        assert "last checkpoint" not in said
+
+    def test_the_last_sure_checkpoint_is_the_end(self):
+        rows = frames.alignment()
+        rows.loc[rows["step"] == 1000, "doubtful"] = "same weights as step 4"
+        said = directions.answer(rows, 1, 7)
+        assert said.startswith("At step 1, the nearest with this measure, the first direction")
+        assert "At the last checkpoint, step 4: **0.30** along all-ones, correlation **0.770**" in said
+        assert "At step 1,000 (a doubtful checkpoint) the" in directions.answer(rows, 1000, 1000)
+
+    def test_what_has_no_correlation(self):
+        rows = frames.alignment().assign(
+            frequency_correlation=np.nan, centred_ones_alignment=np.nan, correlation_by_chance=np.nan
+        )
+        said = directions.answer(rows, 1000)
+        assert "its entries have no correlation with log token frequency: one of the two does not vary. Nothing" in said
+        assert "chance" not in said
+        assert "nan" not in said
+
+    def test_words_never_claim_a_cause(self):
+        said = directions.answer(frames.alignment(), 2).lower()
+        assert not any(word in said for word in ("because", "cause", "due to", "leads to", "therefore"))
+
+    def test_tokens_are_escaped_and_cut(self):
+        rows = [
+            {"rank": 1, "side": side, "place": place, "token": token, "token_id": place, "entry": 0.25}
+            for side in ("top", "bottom")
+            for place, token in ((2, "x" * 40), (1, "<script>&\"'"))
+        ]
+        shown = directions.table(pd.DataFrame(rows), LIGHT)
+        assert "<script>" not in shown
+        first = '<code title="id 1, entry 0.2500">&lt;script&gt;&amp;&quot;&#x27;</code>'
+        assert shown.count(f'{first} <code title="id 2, entry 0.2500">{"x" * 23}…</code>') == 2
+        assert shown.count("<tr") == 2
+
+
 class TestCoverage:
     known = pd.DataFrame(
         {
@@ -261,6 +307,7 @@ class TestCoverage:
             "spectrum": [True, False, False, True],
             "anisotropy": [True, True, False, False],
             "loss": [True, True, False, True],
+            "alignment": [False] * 4,
         }
         | {f"{measure}_queued": [False] * 4 for measure in coverage.MEASURES}
     )
@@ -343,7 +390,7 @@ def opened(page: str, **address: str) -> AppTest:
 
 
 @pytest.mark.parametrize(
-    ("page", "figures"), [("app.py", 1), ("pages/2_Anisotropy.py", 5), ("pages/3_Singular_values.py", 3)]
+    ("page", "figures"), [("app.py", 1), ("pages/2_Anisotropy.py", 5), ("pages/3_Singular_values.py", 4)]
 )
 def test_each_page_draws_its_figures(cache, page, figures):
     dashboard_store.fill(cache / "measurements.duckdb")
@@ -352,6 +399,38 @@ def test_each_page_draws_its_figures(cache, page, figures):
     assert not app.error
     assert len(app.get("plotly_chart")) == figures
     assert any("pythia/14m · 15 checkpoints" in caption.value for caption in app.caption)
+
+
+def test_the_leading_directions_are_named_at_the_cursor_and_at_the_end(cache):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened("pages/3_Singular_values.py", family="pythia", model="14m", step="4000")
+    text = " ".join(element.value for element in app.markdown)
+    assert (
+        "At step 4,000 the first direction of the head is **0.25** aligned with all-ones and its entries correlate "
+        "**0.50** with log token frequency (chance: below 0.082)." in text
+    )
+    assert "At the last checkpoint, step 10,000: **0.95** along all-ones" in text
+
+
+def test_directions_that_are_not_measured_lead_to_measuring_them(cache):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened("pages/3_Singular_values.py", family="pythia", model="31m")
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 3
+    assert any("is not measured for pythia/31m yet" in element.value for element in app.markdown)
+
+
+@pytest.mark.parametrize("choices", [{"divide": "sum"}, {"ranks": "log"}, {"ranks": "all", "divide": "sum"}])
+def test_ways_to_look_at_singular_values(cache, choices):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened("pages/3_Singular_values.py", family="pythia", model="14m", **choices)
+    assert not app.exception
+    layout = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
+    title = layout["annotations"][0]["text"]
+    assert ("Σσ" in title) == (choices.get("divide") == "sum")
+    assert ("log" in layout["yaxis"]["title"]["text"]) == (choices.get("ranks") == "log")
+    bottom = {"log": np.log10(128.5), "all": 128.5}.get(choices.get("ranks"), 100.5)
+    assert layout["yaxis"]["range"][0] == pytest.approx(bottom)
 
 
 def test_overview_gives_the_verdict_and_the_numbers_at_the_cursor(cache):

@@ -74,30 +74,39 @@ def answer(rows: pd.DataFrame, step: int, cursor: int | None = None) -> str:
     sure = rows[rows["doubtful"].isna()]
     last = int(sure["step"].max()) if len(sure) else step
     note = "" if cursor in (None, step) else ", the nearest with this measure,"
-    said = [_at(rows, step, f"At step {labels.step(step)}{note}")]
-    if last != step:
-        said.append(_at(rows, last, f"At the last, {labels.step(last)},"))
-    return " ".join(said)
-
-
-def _at(rows: pd.DataFrame, step: int, opening: str) -> str:
-    row = rows[(rows["step"] == step) & (rows["rank"] == 1)].iloc[0]
-    ones = float(row["ones_alignment"])
+    row = _first(rows, step)
     doubt = " (a doubtful checkpoint)" if pd.notna(row["doubtful"]) else ""
+    ones = float(row["ones_alignment"])
     shift = " – close to a shift of all logits, which softmax ignores –" if ones >= SHIFT else ""
-    said = f"{opening}{doubt} the first direction of the head is **{ones:.2f}** aligned with all-ones{shift} and "
-    said += _correlates(row["frequency_correlation"])
+    said = (
+        f"At step {labels.step(step)}{note}{doubt} the first direction of the head is **{ones:.2f}** aligned with "
+        f"all-ones{shift} and its entries {_correlate(row['frequency_correlation'])}"
+    )
     if pd.notna(row["correlation_by_chance"]):
         said += f" (chance: below {row['correlation_by_chance']:.2g})"
     if pd.isna(row["centred_ones_alignment"]):
-        return f"{said}. Nothing is left of the head without its row mean."
-    return f"{said}. Without the row mean, the first direction {_correlates(row['centred_frequency_correlation'])}."
+        said += ". Nothing is left of the head without its row mean."
+    else:
+        without = _correlate(row["centred_frequency_correlation"])
+        said += f". Without the row mean, those of the first direction {without}."
+    if last == step:
+        return said
+    row = _first(rows, last)
+    return (
+        f"{said} At the last checkpoint, step {labels.step(last)}: **{row['ones_alignment']:.2f}** along all-ones, "
+        f"correlation **{labels.cosine(row['frequency_correlation'])}**, without the row mean "
+        f"**{labels.cosine(row['centred_frequency_correlation'])}**."
+    )
 
 
-def _correlates(value: float) -> str:
+def _first(rows: pd.DataFrame, step: int) -> pd.Series:
+    return rows[(rows["step"] == step) & (rows["rank"] == 1)].iloc[0]
+
+
+def _correlate(value: float) -> str:
     if pd.isna(value):
-        return "has no correlation with log token frequency: one of the two does not vary"
-    return f"correlates **{value:.2f}** with log token frequency"
+        return "have no correlation with log token frequency: one of the two does not vary"
+    return f"correlate **{value:.2f}** with log token frequency"
 
 
 def table(tokens: pd.DataFrame, theme: Theme) -> str:

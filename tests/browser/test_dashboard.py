@@ -253,6 +253,7 @@ def test_measuring_a_missing_step_brings_it_to_the_map_without_a_restart(browse,
     settled(page)
     page.get_by_role("button", name="loss", exact=True).click()
     page.get_by_role("button", name="anisotropy", exact=True).click()
+    page.get_by_role("button", name="alignment", exact=True).click()
     page.get_by_text(re.compile("Steps .*: spectrum")).wait_for()
     button = page.get_by_role("button", name=re.compile(r"Measure \d+ checkpoint"))
     count = int(re.search(r"\d+", button.inner_text()).group())
