@@ -269,7 +269,7 @@ class TestDirections:
         rows.loc[rows["step"] == 1000, "doubtful"] = "same weights as step 4"
         said = directions.answer(rows, 1, 7)
         assert said.startswith("At step 1, the nearest with this measure, the first direction")
-        assert "At the last checkpoint, step 4: **0.30** along all-ones, correlation **0.770**" in said
+        assert "At the last checkpoint, step 4: **0.30** along all-ones, correlation **0.77**" in said
         assert "At step 1,000 (a doubtful checkpoint) the" in directions.answer(rows, 1000, 1000)
 
     def test_what_has_no_correlation(self):

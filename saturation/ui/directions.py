@@ -94,13 +94,17 @@ def answer(rows: pd.DataFrame, step: int, cursor: int | None = None) -> str:
     row = _first(rows, last)
     return (
         f"{said} At the last checkpoint, step {labels.step(last)}: **{row['ones_alignment']:.2f}** along all-ones, "
-        f"correlation **{labels.cosine(row['frequency_correlation'])}**, without the row mean "
-        f"**{labels.cosine(row['centred_frequency_correlation'])}**."
+        f"correlation **{_value(row['frequency_correlation'])}**, without the row mean "
+        f"**{_value(row['centred_frequency_correlation'])}**."
     )
 
 
 def _first(rows: pd.DataFrame, step: int) -> pd.Series:
     return rows[(rows["step"] == step) & (rows["rank"] == 1)].iloc[0]
+
+
+def _value(correlation: float) -> str:
+    return "–" if pd.isna(correlation) else f"{correlation:.2f}"
 
 
 def _correlate(value: float) -> str:

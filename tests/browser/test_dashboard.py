@@ -9,7 +9,7 @@ from conftest import MEASURED_LATER, serving, settled
 
 from saturation.figures import DARK, LIGHT
 
-FIGURES = {"": 1, "Anisotropy": 5, "Singular_values": 3}
+FIGURES = {"": 1, "Anisotropy": 5, "Singular_values": 4}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 VIEW = "?family=pythia&model=14m&step=4000"
 
@@ -254,7 +254,7 @@ def test_measuring_a_missing_step_brings_it_to_the_map_without_a_restart(browse,
     page.get_by_role("button", name="loss", exact=True).click()
     page.get_by_role("button", name="anisotropy", exact=True).click()
     page.get_by_role("button", name="alignment", exact=True).click()
-    page.get_by_text(re.compile("Steps .*: spectrum")).wait_for()
+    page.get_by_text(re.compile(r"Steps .*: spectrum\. What")).wait_for()
     button = page.get_by_role("button", name=re.compile(r"Measure \d+ checkpoint"))
     count = int(re.search(r"\d+", button.inner_text()).group())
     button.click()
