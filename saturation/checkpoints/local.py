@@ -32,6 +32,13 @@ def run_name(folder: Path) -> str:
     return re.sub(r"[^\w.+-]+", "-", folder.resolve().name) + f"~{place}"
 
 
+def run_and_step(path: Path) -> tuple[Path, int | None]:
+    """The folder of the run that a checkpoint belongs to, by its absolute path, and its step if anything tells it."""
+    # A link's own name tells the step (step7 -> a blob), else that of what it points at (latest -> step7).
+    place = path if STEP_FOLDER.match(path.name) else path.resolve()
+    return place.parent if STEP_FOLDER.match(place.name) else path, step_of(place)
+
+
 def checkpoints_at(path: Path) -> list[Checkpoint]:
     """Every checkpoint at a path: one model folder or weight file, or all steps of a training run in order.
 
@@ -41,10 +48,8 @@ def checkpoints_at(path: Path) -> list[Checkpoint]:
     if not path.exists():
         raise InputError(f"There is no file or folder {path}; check the path.")
     if path.is_file() or weights_in(path):
-        # A link's own name tells the step (step7 -> a blob), else that of what it points at (latest -> step7).
-        place = path if STEP_FOLDER.match(path.name) else path.resolve()
-        run = place.parent if STEP_FOLDER.match(place.name) else path
-        return [_checkpoint(run, step_of(place), path)]
+        run, step = run_and_step(path)
+        return [_checkpoint(run, step, path)]
     steps = step_folders(path)
     if not steps:
         raise CheckpointError(

@@ -95,7 +95,7 @@ def audit_command(context: Context, target: str, as_json: bool) -> None:
 
 @click.command("onset")
 @click.argument("target")
-@click.option("--metric", default="loss", show_default=True, help="loss, perplexity, word_perplexity, ...")
+@click.option("--metric", default="loss", show_default=True, help="loss, perplexity, ... or TASK/METRIC.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def onset_command(context: Context, target: str, metric: str, as_json: bool) -> None:

@@ -1,10 +1,12 @@
-"""Commands that bring measurements in and take them away."""
+"""Commands that bring measurements and evaluations in and take them away."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from saturation.cli.shared import Context
+from saturation.cli.shared import Context, bar, say
+from saturation.errors import InputError
 
 
 @click.command("export")
@@ -17,17 +19,25 @@ def export_command(context: Context, pack: Path, models: str) -> None:
 
     with context.store.read() as connection:
         rows = packs.save(connection, pack, [name.strip() for name in models.split(",")])
-    click.echo(f"{pack}: {rows['measurements']} measurements of {rows['checkpoints']} checkpoints.")
+    evaluated = f", {rows['evaluations']} evaluations" if rows["evaluations"] else ""
+    click.echo(f"{pack}: {rows['measurements']} measurements of {rows['checkpoints']} checkpoints{evaluated}.")
 
 
 @click.command("import")
-@click.argument("pack", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--model", metavar="FAMILY/MODEL", help="Whose results they are, where names do not tell it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def import_command(context: Context, pack: Path) -> None:
-    """Add the measurements of a pack to the store; what is there already stays as it is."""
-    from saturation.store import packs
+def import_command(context: Context, paths: Sequence[Path], model: str | None, as_json: bool) -> None:
+    """Add measurement packs and results of the LM Evaluation Harness to the store.
 
-    context.store.ensure()
-    with context.store.write() as connection:
-        added = packs.load(connection, pack)
-    click.echo(f"{added} measurements added.")
+    PATHS are packs (*.pack.zip), result files (JSON) and folders of result files. What a pack holds and the store has
+    already stays as it is; results imported again replace the older ones.
+    """
+    from saturation.jobs.imports import bring_in
+
+    with bar("file") as report:
+        found = bring_in(context.store, paths, model, report)
+    if found.empty:
+        raise InputError(found.failure())
+    say(found.as_json(), as_json, found.as_text())

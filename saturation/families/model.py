@@ -9,7 +9,8 @@ from pathlib import Path
 class Model:
     """One size or run of a family. Parameters count every weight once; None where it is not known beforehand.
 
-    repository: on the hub; None for models that are trained here. peak_learning_rate: where it is published.
+    repository: on the hub; None for models that are trained here. aliases: other names that the repository has or had.
+    peak_learning_rate: where it is published.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Model:
     vocab_size: int | None = None
     peak_learning_rate: float | None = None
     tokens_per_step: int | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

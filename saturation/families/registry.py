@@ -4,6 +4,7 @@ import tomllib
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from saturation.errors import UnknownNameError
 from saturation.families.model import Family, Model
@@ -15,9 +16,12 @@ FOLDER = Path(__file__).parent / "data"
 
 def _read(path: Path) -> Family:
     entry = tomllib.loads(path.read_text(encoding="utf-8"))
-    models = {name: Model(name=name, **values) for name, values in entry.pop("models", {}).items()}
-    listed = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
-    return Family(name=path.stem.replace("_", "-"), models=models, **entry | listed)
+    models = {name: Model(name=name, **_frozen(values)) for name, values in entry.pop("models", {}).items()}
+    return Family(name=path.stem.replace("_", "-"), models=models, **_frozen(entry))
+
+
+def _frozen(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
 @cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from saturation.errors import InputError
+from saturation.evaluations.results import RENAMED
 from saturation.families import registry, steps
 from saturation.families.model import Family
 from saturation.store import Store, queries
@@ -39,8 +40,6 @@ MEASURED = {
     "accuracy": Metric("accuracy", "accuracy", "share of tokens", higher_is_better=True),
 }
 COLUMNS = {metric.name: column for column, metric in MEASURED.items()}
-# The harness wrote the first before version 0.4 and writes the second since.
-RENAMED = {"ppl": "perplexity"}
 # Shown first where they were evaluated: what the paper shows.
 PREFERRED = ("wikitext/word_perplexity", "lambada_openai/perplexity", "lambada_openai/acc")
 CURVE = ["family", "model", "step", "parameters", "hidden_size", "layers", "vocab_size", "value", "stderr", "floor"]

@@ -5,34 +5,30 @@ from typing import Any
 
 from saturation.errors import InputError
 from saturation.families import registry
+from saturation.jobs import metrics
 from saturation.measures.onset import Onset, onset
-from saturation.store import Store, queries
-
-# Metrics by their name on the command line: the column of the trajectory, and whether higher is better.
-METRICS = {
-    "loss": ("nats_per_token", False),
-    "perplexity": ("perplexity", False),
-    "word_perplexity": ("word_perplexity", False),
-    "bits_per_byte": ("bits_per_byte", False),
-    "accuracy": ("accuracy", True),
-}
+from saturation.store import Store
 
 
 def judge(store: Store, family: str, model: str, metric: str = "loss") -> tuple[Onset, int]:
     """The verdict on a model's stored measurements, and how many doubtful checkpoints were left out of it.
 
-    Raises UnknownNameError for a metric, InputError for a model that is not measured at enough checkpoints.
+    metric: `loss`, ... or `task/metric` of imported evaluations.
+    Raises UnknownNameError for a metric, InputError for one of unknown direction and for a model that is not measured
+    at enough checkpoints.
     """
-    if metric not in METRICS:
-        raise registry.unknown("metric", metric, list(METRICS))
-    column, higher_is_better = METRICS[metric]
-    rows = queries.trajectory(store, family, [model])
-    measured = rows[rows[column].notna()]
+    if metric not in metrics.COLUMNS and "/" not in metric:
+        raise registry.unknown("metric", metric, list(metrics.COLUMNS))
+    chosen = metrics.named(store, family, metric)
+    if chosen.higher_is_better is None:
+        raise InputError(f"Nothing states whether a higher {chosen.name} is better; choose another metric.")
+    measured = metrics.curve(store, family, [model], chosen)
     sure = measured[measured["doubtful"].isna()].sort_values("step")
     if sure.empty:
         name = f"{family}/{model}"
-        raise InputError(f"No {metric} of {name} is measured; run `python -m saturation sweep {name}` first.")
-    found = onset(sure["step"].to_numpy(), sure[column].to_numpy(), higher_is_better)
+        first = "import its results" if "/" in metric else f"run `python -m saturation sweep {name}`"
+        raise InputError(f"No {metric} of {name} is measured; {first} first.")
+    found = onset(sure["step"].to_numpy(), sure["value"].to_numpy(), chosen.higher_is_better)
     return found, len(measured) - len(sure)
 
 

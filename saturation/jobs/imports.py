@@ -1,0 +1,55 @@
+"""All that can be brought in, from the command line or the Data page: result files, folders of them, packs."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from saturation.errors import PackError
+from saturation.jobs.evaluations import Report, import_results, import_uploads
+from saturation.jobs.import_report import ImportReport
+from saturation.store import Store, packs
+
+PACK = ".zip"
+
+
+def bring_in(
+    store: Store, paths: Iterable[str | os.PathLike[str]], model: str | None = None, progress: Report | None = None
+) -> ImportReport:
+    """Add packs (*.zip) and results of a harness (JSON files, folders of them) to the store.
+
+    What cannot be read is said in the report. Raises InputError for a model that does not exist, StoreError.
+    """
+    given = [Path(path) for path in paths]
+    zipped = [path for path in given if path.suffix.lower() == PACK and not path.is_dir()]
+    report = import_results(store, [path for path in given if path not in zipped], model, progress)
+    for pack in zipped:
+        _add_pack(store, pack, report)
+    return report
+
+
+def bring_in_uploads(store: Store, uploads: Sequence[tuple[str, bytes]], model: str | None = None) -> ImportReport:
+    """The same for files (name, bytes) that came from a browser."""
+    zipped = [upload for upload in uploads if upload[0].lower().endswith(PACK)]
+    report = import_uploads(store, [upload for upload in uploads if upload not in zipped], model)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in zipped:
+            file = Path(folder, re.sub(r"[^\w.-]", "_", name)[-100:])
+            file.write_bytes(data)
+            _add_pack(store, file, report)
+    return report
+
+
+def _add_pack(store: Store, pack: Path, report: ImportReport) -> None:
+    store.ensure()
+    count = "SELECT count(*) FROM evaluations"
+    with store.write() as connection:
+        before = connection.execute(count).fetchall()[0][0]
+        try:
+            added = packs.load(connection, pack)
+        except PackError as error:
+            report.not_understood.append((pack.name, str(error)))
+            return
+        after = connection.execute(count).fetchall()[0][0]
+    report.packs[pack.name] = (added, after - before)
