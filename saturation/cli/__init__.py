@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from saturation import __version__, settings
-from saturation.cli import lab, measuring, packs, serving
+from saturation.cli import evaluating, lab, measuring, packs, serving
 from saturation.cli.shared import Context
 from saturation.errors import SaturationError
 
@@ -30,6 +30,7 @@ COMMANDS: tuple[click.Command, ...] = (
     measuring.sweep_command,
     measuring.audit_command,
     measuring.onset_command,
+    evaluating.evaluate_command,
     lab.lab_group,
     packs.export_command,
     packs.import_command,
