@@ -1,6 +1,29 @@
 """Data: bring evaluations and measurement packs in, take measurements away."""
 
+import streamlit as st
+
+from saturation.ui import data, holdings, imports
+from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import DATA
 
 view = open_page(DATA)
+mode, chosen = data.settings().mode, view.selection
+if mode == "demo":
+    st.info("This demonstration is read-only. Run your own: `python -m saturation serve`.", icon=":material/info:")
+else:
+    with reported():
+        st.subheader("Bring in", anchor=False)
+        st.caption(
+            "Evaluations become metrics on the Overview and Performance pages. Model and step are read from each file "
+            "and from its name, such as `70m_step53000.json`."
+        )
+        imports.form(folders=mode == "local")
+        imports.report()
+with reported():
+    rows = holdings.held(data.measured_models(), data.evaluated_models())
+    st.subheader("What is held", anchor=False)
+    holdings.table(rows)
+    st.subheader("Take away", anchor=False)
+    st.caption("A pack holds all numbers of its models with their provenance, to be imported elsewhere.")
+    holdings.take_away(rows, chosen.family, chosen.model)

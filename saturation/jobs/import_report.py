@@ -61,6 +61,20 @@ class ImportReport:
                 entry.values += 1
                 self.results += 1
 
+    def join(self, other: "ImportReport") -> None:
+        """Add what another import did."""
+        self.files += other.files
+        self.results += other.results
+        self.repeated += other.repeated
+        for name, entry in other.models.items():
+            mine = self.models.setdefault(name, Imported(entry.family, entry.model))
+            mine.steps |= entry.steps
+            mine.tasks |= entry.tasks
+            mine.values += entry.values
+        self.not_understood += other.not_understood
+        self.skipped += other.skipped
+        self.packs |= other.packs
+
     def as_json(self) -> dict[str, Any]:
         """The command line's JSON."""
         return {

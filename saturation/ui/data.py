@@ -53,6 +53,10 @@ def measured_models() -> pd.DataFrame:
     return _ask("models")
 
 
+def evaluated_models() -> pd.DataFrame:
+    return _ask("evaluated")
+
+
 def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
     return _ask("trajectory", family, models)
 

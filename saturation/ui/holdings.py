@@ -1,0 +1,120 @@
+"""What the store holds of each model, and taking it away as a pack or as CSV."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from saturation.families import registry
+from saturation.figures import labels
+from saturation.store import packs
+from saturation.ui import data
+from saturation.ui.chart import slug
+
+
+def held(measured: pd.DataFrame, evaluated: pd.DataFrame) -> pd.DataFrame:
+    """One row per (family, model) with anything measured or evaluated, in the registry's order of families.
+
+    measured, evaluated: the queries `models` and `evaluated`. Columns: family, model, parameters (NaN where not known),
+    checkpoints measured, steps evaluated, tasks, first and last step of either.
+    """
+    both = measured.merge(evaluated, how="outer", on=["family", "model"], suffixes=("", "_evaluated"))
+    stated = {
+        (family.name, model.name): model.parameters
+        for family in registry.families().values()
+        for model in family.models.values()
+    }
+    pairs = list(zip(both["family"], both["model"], strict=True))
+    parameters = pd.Series([stated.get(pair) for pair in pairs], index=both.index, dtype="float64")
+    order = {name: place for place, name in enumerate(registry.families())}
+    rows = pd.DataFrame(
+        {
+            "family": both["family"],
+            "model": both["model"],
+            "parameters": both["parameters"].astype("float64").fillna(parameters),
+            "measured": both["checkpoints"].fillna(0).astype("int64"),
+            "evaluated": both["steps"].fillna(0).astype("int64"),
+            "tasks": both["tasks"].fillna(0).astype("int64"),
+            "first_step": both[["first_step", "first_step_evaluated"]].min(axis=1).astype("int64"),
+            "last_step": both[["last_step", "last_step_evaluated"]].max(axis=1).astype("int64"),
+        }
+    )
+    rows["order"] = rows["family"].map(order)
+    return rows.sort_values(["order", "parameters", "model"], ignore_index=True).drop(columns="order")
+
+
+def table(rows: pd.DataFrame) -> None:
+    """The same for a reader."""
+    shown = pd.DataFrame(
+        {
+            "Model": rows["family"] + "/" + rows["model"],
+            "Parameters": [labels.count(value) if value > 0 else "–" for value in rows["parameters"]],
+            "Measured": rows["measured"],
+            "Evaluated": rows["evaluated"],
+            "Tasks": rows["tasks"],
+            "Steps": [span(*steps) for steps in zip(rows["first_step"], rows["last_step"], strict=True)],
+        }
+    )
+    st.dataframe(
+        shown,
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "Measured": st.column_config.NumberColumn(help="Checkpoints with measurements made here or in a pack"),
+            "Evaluated": st.column_config.NumberColumn(help="Steps with imported evaluations"),
+            "Tasks": st.column_config.NumberColumn(help="Tasks of the imported evaluations"),
+        },
+        alt="Models with measurements or evaluations",
+    )
+
+
+def span(first: int, last: int) -> str:
+    """Steps from first to last."""
+    return labels.step(last) if first == last else f"{labels.step(first)}–{labels.step(last)}"
+
+
+def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
+    """Buttons for a pack of chosen models and for the evaluations of the selected one."""
+    names = list(rows["family"] + "/" + rows["model"])
+    selected = f"{family}/{model}"
+    chosen = st.multiselect(
+        "Models in the pack",
+        names,
+        default=[selected] if selected in names else [],
+        key=f"pack-models-{selected}",
+        placeholder="Choose models",
+    )
+    with st.container(horizontal=True, gap="small"):
+        st.download_button(
+            "Download the pack",
+            lambda: pack(chosen),
+            file_name=f"{slug(chosen[0] if len(chosen) == 1 else 'saturation')}{packs.SUFFIX}",
+            mime="application/zip",
+            on_click="ignore",
+            disabled=not chosen,
+            type="primary",
+            icon=":material/archive:",
+            help="Everything held of these models: Parquet tables and a manifest in one zip",
+        )
+        evaluated = rows[(rows["family"] == family) & (rows["model"] == model)]["evaluated"]
+        st.download_button(
+            f"Evaluations of {selected}",
+            lambda: data.evaluations(family, (model,)).to_csv(index=False),
+            file_name=f"{slug(f'evaluations {selected}')}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            disabled=not evaluated.any(),
+            icon=":material/download:",
+            help="Every imported value with its task, step, shots, deviation and source, as CSV",
+        )
+
+
+def pack(models: Sequence[str]) -> bytes:
+    """A pack of these models ('family/model')."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"models{packs.SUFFIX}")
+        with data.store().read() as connection:
+            packs.save(connection, path, models)
+        return path.read_bytes()
