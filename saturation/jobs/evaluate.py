@@ -67,7 +67,7 @@ def evaluate(
         files = [Raw(file.name, file.name, "", file.data) for file in found if file is not None]
         import_raw(store, files, None, report, known=of)
     if report.empty:
-        why = report.not_understood[0][1] if report.not_understood else "it wrote none"
+        why = report.not_understood[0][1] if report.not_understood else "It wrote none."
         raise JobError(f"The LM Evaluation Harness ended without results for {checkpoint.name}: {why}")
     return report
 

@@ -103,20 +103,20 @@ class ImportReport:
         """The same for a reader."""
         lines = [_of_pack(*added) for added in self.packs.values()]
         if self.files:
-            lines.append(f"{self.results:,} results of {_count(self.files, 'file')}:")
+            lines.append(f"{count(self.results, 'result')} of {count(self.files, 'file')}:")
             width = max(len(name) for name in self.models)
             for name, entry in self.models.items():
-                steps = _count(len(entry.steps), "step")
+                steps = count(len(entry.steps), "step")
                 lines.append(
-                    f"  {name:<{width}}  {steps} ({_range(entry.steps)}), {_count(len(entry.tasks), 'task')}, "
-                    f"{_count(entry.values, 'value')}"
+                    f"  {name:<{width}}  {steps} ({_range(entry.steps)}), {count(len(entry.tasks), 'task')}, "
+                    f"{count(entry.values, 'value')}"
                 )
         if self.repeated:
-            lines.append(f"{_count(self.repeated, 'value')} came in several files; the last file's stand.")
+            lines.append(f"{count(self.repeated, 'value')} came in several files; the last file's stand.")
         if self.skipped:
-            lines += [f"{_count(len(self.skipped), 'value')} skipped:", *_listed(self.skipped)]
+            lines += [f"{count(len(self.skipped), 'value')} skipped:", *_listed(self.skipped)]
         if self.not_understood:
-            lines.append(f"{_count(len(self.not_understood), 'file')} not understood:")
+            lines.append(f"{count(len(self.not_understood), 'file')} not understood:")
             lines += _listed([_named(*problem) for problem in self.not_understood])
         return "\n".join(lines)
 
@@ -129,7 +129,8 @@ class ImportReport:
         return problem if count == 1 else f"None of {count:,} files was understood; the first: {problem}"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number of things, in the plural where it is not one."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -25,7 +25,7 @@ def bring_in(
     zipped = [path for path in given if path.suffix.lower() == PACK and not path.is_dir()]
     report = import_results(store, [path for path in given if path not in zipped], model, progress)
     for pack in zipped:
-        _add_pack(store, pack, report)
+        _add_pack(store, pack, pack.name, report)
     return report
 
 
@@ -37,11 +37,11 @@ def bring_in_uploads(store: Store, uploads: Sequence[tuple[str, bytes]], model: 
         for name, data in zipped:
             file = Path(folder, re.sub(r"[^\w.-]", "_", name)[-100:])
             file.write_bytes(data)
-            _add_pack(store, file, report)
+            _add_pack(store, file, name, report)
     return report
 
 
-def _add_pack(store: Store, pack: Path, report: ImportReport) -> None:
+def _add_pack(store: Store, pack: Path, name: str, report: ImportReport) -> None:
     store.ensure()
     count = "SELECT count(*) FROM evaluations"
     with store.write() as connection:
@@ -49,7 +49,7 @@ def _add_pack(store: Store, pack: Path, report: ImportReport) -> None:
         try:
             added = packs.load(connection, pack)
         except PackError as error:
-            report.not_understood.append((pack.name, str(error)))
+            report.not_understood.append((name, str(error)))
             return
         after = connection.execute(count).fetchall()[0][0]
-    report.packs[pack.name] = (added, after - before)
+    report.packs[name] = (added, after - before)

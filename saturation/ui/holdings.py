@@ -83,7 +83,7 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
         "Models in the pack",
         names,
         default=[selected] if selected in names else [],
-        key=f"pack-models-{selected}",
+        key=f"pack-models-{selected}-{selected in names}",  # anew, with its default, once there is something of it
         placeholder="Choose models",
     )
     with st.container(horizontal=True, gap="small"):

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from saturation.errors import SaturationError
-from saturation.jobs.import_report import ImportReport
+from saturation.jobs.import_report import ImportReport, count
 from saturation.jobs.imports import bring_in, bring_in_uploads
 from saturation.jobs.result_files import MAX_BYTES
 from saturation.ui import data
@@ -93,7 +93,7 @@ def report() -> None:
         for name, (measurements, evaluations) in found.packs.items():
             st.markdown(f"{plain(name)}: {measurements:,} measurements and {evaluations:,} evaluations were new.")
         if found.repeated:
-            st.caption(f"{found.repeated:,} values came in several files; the last file's stand.")
+            st.caption(f"{count(found.repeated, 'value')} came in several files; the last file's stand.")
         problems = [f"**{plain(name)}** – {plain(why.replace(FLAG, FIELD))}" for name, why in found.not_understood]
         _problems("not understood", problems, True)
         _problems("skipped, being no numbers", [plain(sentence) for sentence in found.skipped], found.empty)

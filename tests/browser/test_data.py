@@ -1,0 +1,70 @@
+"""The Data page as a visitor uses it: files in, a report that stays, a pack and a table out."""
+
+import json
+import re
+import zipfile
+
+import result_files
+from conftest import serving, settled
+
+HOSTILE = "<img src=x onerror=alert(1)> **b** [l](http:x) $a$ :red[r].json"
+
+
+def upload(name: str, content: dict) -> dict:
+    return {"name": name, "mimeType": "application/json", "buffer": json.dumps(content).encode()}
+
+
+def test_results_are_uploaded_and_shown(browse, copied_cache, tmp_path):
+    with serving(copied_cache, tmp_path / "data.log") as server:
+        page = browse(f"{server}/Data?family=pythia&model=70m")
+        files = [
+            upload("70m_step3000.json", result_files.old()),
+            upload("results_2026-01-01T10-00-00.5.json", result_files.new()),
+            upload(HOSTILE, {"anything": 1}),
+        ]
+        page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(files)
+        page.get_by_role("button", name="Import").click()
+        report = page.locator(".st-key-import-report")
+        report.get_by_text("8 results of 2 files").wait_for()
+        settled(page)
+        problem = report.locator("li")
+        assert problem.inner_text() == (
+            f"{HOSTILE} – It is no result file of the LM Evaluation Harness: it has no `results`."
+        )
+        assert problem.locator("img, a, .katex, code").count() == 0
+
+        page.get_by_role("button", name="Evaluations of pythia/70m").wait_for()
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Evaluations of pythia/70m").click()
+        lines = waiting.value.path().read_text().splitlines()
+        assert waiting.value.suggested_filename == "evaluations-pythia-70m.csv"
+        assert len(lines) == 1 + 4
+        assert any(line.startswith("pythia,70m,3000,lambada_openai,perplexity,0,142.5,5.5,False") for line in lines)
+
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Download the pack").click()
+        assert waiting.value.suggested_filename == "pythia-70m.pack.zip"
+        with zipfile.ZipFile(waiting.value.path()) as archive:
+            assert json.loads(archive.read("manifest.json"))["rows"]["evaluations"] == 4
+        assert report.is_visible()
+        report.get_by_role("button", name="Dismiss").click()
+        report.wait_for(state="detached")
+
+        page.get_by_test_id("stSidebar").get_by_role("link", name="Performance").click()
+        page.get_by_text(re.compile("Performance · pythia/70m")).wait_for()
+
+
+def test_a_phone_shows_the_report_without_sideways_scrolling(browse, copied_cache, tmp_path):
+    with serving(copied_cache, tmp_path / "data.log") as server:
+        page = browse(f"{server}/Data?family=pythia&model=70m", viewport={"width": 390, "height": 844}, has_touch=True)
+        files = [upload("70m_step3000.json", result_files.old()), upload(HOSTILE, {})]
+        page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(files)
+        page.get_by_role("button", name="Import").click()
+        report = page.locator(".st-key-import-report")
+        report.wait_for()
+        settled(page)
+        widths = "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
+        assert max(page.evaluate(widths)) <= 390
+        box = report.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
