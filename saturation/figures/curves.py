@@ -1,4 +1,4 @@
-"""One measure along training, one line a model, coloured by parameter count."""
+"""One measure along training, one line a model, coloured by parameter count or by another quantity of the model."""
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,17 @@ from saturation.figures.theme import LIGHT, Theme, line_styles
 CROWD = 80  # points above which a line carries no markers
 
 
-def sizes(frame: pd.DataFrame) -> dict[str, float]:
-    """Parameter count of each model of a frame, smallest first."""
-    counts = frame.groupby("model", sort=False)["parameters"].first()
-    return {str(name): float(counts[name]) for name in counts.sort_values(kind="stable").index}
+def sizes(frame: pd.DataFrame, by: str = "parameters") -> dict[str, float]:
+    """Parameter count of each model of a frame, or another quantity; smallest first, unknown (NaN) ones last."""
+    column = frame[by] if by in frame else pd.Series(np.nan, index=frame.index)
+    values = column.astype("float64").groupby(frame["model"], sort=False).max()
+    return {str(name): float(values[name]) for name in values.sort_values(kind="stable").index}
+
+
+def span(frame: pd.DataFrame, by: str = "parameters") -> tuple[float, float] | None:
+    """Least and greatest known value of what models are coloured by, for colours that outlast a choice of models."""
+    values = [value for value in sizes(frame, by).values() if value > 0]
+    return (min(values), max(values)) if values else None
 
 
 def along_training(
@@ -23,39 +30,45 @@ def along_training(
     *,
     hover: str,
     scale: StepScale = "linear",
+    by: str = "parameters",
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
     height: int = 430,
 ) -> go.Figure | None:
     """Lines of `column` over the step for every model; None when nothing is measured.
 
-    `hover` is a plotly template that writes %{y} with its unit. Doubtful checkpoints are hollow points off the line.
+    `hover` is a plotly template that writes %{y} with its unit. `by`: the column that colours the models, one of
+    `labels.BY`; `span`: what its colours cover. Doubtful checkpoints are hollow points off the line.
     """
     frame = trajectory[trajectory[column].notna()]
     if frame.empty:
         return None
     figure = parts.blank(theme, height, hovermode="closest", margin={"l": 58, "r": parts.FLAG_ROOM, "t": 48, "b": 52})
-    counts = sizes(frame)
-    for name, style in line_styles(counts, theme, span).items():
+    values = sizes(frame, by)
+    errors = frame["stderr"] if "stderr" in frame else pd.Series(np.nan, index=frame.index)
+    for name, style in line_styles(values, theme, span).items():
         rows = frame[frame["model"] == name].sort_values("step")
         for kept, marks in ((rows[rows["doubtful"].isna()], False), (rows[rows["doubtful"].notna()], True)):
             if kept.empty:
                 continue
             note = "<br>doubtful: %{customdata[1]}" if marks else ""
+            spread = errors[kept.index].map(lambda value: f" ± {labels.number(value)}" if value > 0 else "")
             figure.add_trace(
                 go.Scatter(
                     x=positions(kept["step"], scale),
                     y=kept[column].to_numpy(dtype=float),
                     customdata=np.stack([kept["step"].astype(object), kept["doubtful"].astype(object)], axis=1),
+                    text=spread.to_numpy(dtype=object) if spread.any() else None,
                     mode="markers" if marks else "lines" if len(kept) > CROWD else "lines+markers",
                     line={"width": 2, **style},
                     marker={"symbol": "circle-open", "size": 8, "color": style["color"]}
                     if marks
                     else {"size": 4, "color": style["color"]},
-                    name=labels.model(name, counts[name]),
+                    name=labels.model(name, values[name], by),
                     legendgroup=name,
                     showlegend=not marks,
-                    hovertemplate=f"<b>{name}</b> step %{{customdata[0]:,}}<br>{hover}{note}<extra></extra>",
+                    hovertemplate=f"<b>{name}</b> step %{{customdata[0]:,}}<br>{hover}{'%{text}' if spread.any() else ''}"
+                    f"{note}<extra></extra>",
                 )
             )
     figure.update_layout(xaxis=axis(frame["step"].to_numpy(), scale), yaxis={"automargin": True}, showlegend=True)

@@ -1,6 +1,7 @@
 """How numbers are written on figures and pages."""
 
 import math
+from collections.abc import Callable
 
 
 def count(value: float) -> str:
@@ -41,6 +42,23 @@ def cosine(value: float) -> str:
     return f"{value:.3f}" if value is not None and math.isfinite(value) else "–"
 
 
-def model(name: str, parameters: float) -> str:
-    """A model in a legend: its name and its size."""
-    return f"{name} · {count(parameters)}" if parameters and math.isfinite(parameters) else name
+def rate(value: float) -> str:
+    """A learning rate: 1e-3, 2.5e-4."""
+    digits, power = f"{value:.2e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
+
+
+# What models are coloured by: how it is written in a legend, and its name where it is not known.
+BY: dict[str, tuple[Callable[[float], str], str]] = {
+    "parameters": (count, "size"),
+    "hidden_size": (lambda value: f"d={value:.0f}", "d"),
+    "vocab_per_width": (lambda value: f"V/d {value:.3g}", "V/d"),
+    "peak_learning_rate": (lambda value: f"lr {rate(value)}", "lr"),
+}
+
+
+def model(name: str, value: float | None, by: str = "parameters") -> str:
+    """A model in a legend: its name and its size, or another quantity of `BY`."""
+    written, short = BY[by]
+    known = value is not None and math.isfinite(value) and value > 0
+    return f"{name} · {written(value) if known else f'{short} unknown'}"

@@ -139,23 +139,30 @@ def line_scale(theme: Theme, samples: int = 11) -> list[list[Any]]:
 
 
 def line_styles(
-    parameters: Mapping[str, float], theme: Theme, span: tuple[float, float] | None = None
+    values: Mapping[str, float], theme: Theme, span: tuple[float, float] | None = None
 ) -> dict[str, dict[str, str]]:
-    """Colour and dash of each model: plasma by the logarithm of its parameter count.
+    """Colour and dash of each model: plasma by the logarithm of its parameter count, or of another quantity.
 
-    `span` is the range of counts that the colours cover (default: that of `parameters`), so that a model
-    keeps its colour when others leave the figure. Models of equal size share a colour and differ in dash.
+    `span` is the range that the colours cover (default: that of `values`), so that a model keeps its colour when
+    others leave the figure. Models of equal value share a colour and differ in dash; those of unknown are muted.
     """
-    known = [math.log(count) for count in parameters.values() if count and count > 0]
-    low, high = (math.log(edge) for edge in span) if span else (min(known, default=0), max(known, default=0))
+    known = {name: value for name, value in values.items() if is_known(value)}
+    logs = [math.log(value) for value in known.values()]
+    low, high = (math.log(edge) for edge in span) if span else (min(logs, default=0), max(logs, default=0))
     start, end = theme.plasma
     styles: dict[str, dict[str, str]] = {}
     used: dict[str, int] = {}
-    for name, count in sorted(parameters.items(), key=lambda item: (item[1] or 0, item[0])):
-        share = 0.5 if not count or count <= 0 or high <= low else (math.log(count) - low) / (high - low)
+    for name, value in sorted(values.items(), key=lambda item: (known.get(item[0], 0), item[0])):
+        share = 0.5 if name not in known or high <= low else (math.log(value) - low) / (high - low)
         share = min(max(share, 0.0), 1.0)
-        colour = sample_colorscale(SPECTRUM_SCALE, [start + share * (end - start)])[0]
+        scaled = sample_colorscale(SPECTRUM_SCALE, [start + share * (end - start)])[0]
+        colour = scaled if name in known else theme.muted
         order = used.get(colour, 0)
         used[colour] = order + 1
         styles[name] = {"color": colour, "dash": DASHES[order % len(DASHES)]}
     return styles
+
+
+def is_known(value: float | None) -> bool:
+    """Whether a size, a rate or a count is stated at all."""
+    return value is not None and math.isfinite(value) and value > 0
