@@ -18,7 +18,7 @@ def sizes(frame: pd.DataFrame, by: str = "parameters") -> dict[str, float]:
     return {str(name): float(values[name]) for name in values.sort_values(kind="stable").index}
 
 
-def span(frame: pd.DataFrame, by: str = "parameters") -> tuple[float, float] | None:
+def extent(frame: pd.DataFrame, by: str = "parameters") -> tuple[float, float] | None:
     """Least and greatest known value of what models are coloured by, for colours that outlast a choice of models."""
     values = [value for value in sizes(frame, by).values() if value > 0]
     return (min(values), max(values)) if values else None
@@ -53,6 +53,7 @@ def along_training(
                 continue
             note = "<br>doubtful: %{customdata[1]}" if marks else ""
             spread = errors[kept.index].map(lambda value: f" ± {labels.number(value)}" if value > 0 else "")
+            measured = hover + ("%{text}" if spread.any() else "")
             figure.add_trace(
                 go.Scatter(
                     x=positions(kept["step"], scale),
@@ -67,8 +68,7 @@ def along_training(
                     name=labels.model(name, values[name], by),
                     legendgroup=name,
                     showlegend=not marks,
-                    hovertemplate=f"<b>{name}</b> step %{{customdata[0]:,}}<br>{hover}{'%{text}' if spread.any() else ''}"
-                    f"{note}<extra></extra>",
+                    hovertemplate=f"<b>{name}</b> step %{{customdata[0]:,}}<br>{measured}{note}<extra></extra>",
                 )
             )
     figure.update_layout(xaxis=axis(frame["step"].to_numpy(), scale), yaxis={"automargin": True}, showlegend=True)

@@ -60,5 +60,6 @@ BY: dict[str, tuple[Callable[[float], str], str]] = {
 def model(name: str, value: float | None, by: str = "parameters") -> str:
     """A model in a legend: its name and its size, or another quantity of `BY`."""
     written, short = BY[by]
-    known = value is not None and math.isfinite(value) and value > 0
-    return f"{name} · {written(value) if known else f'{short} unknown'}"
+    if value is None or not math.isfinite(value) or value <= 0:
+        return f"{name} · {short} unknown"
+    return f"{name} · {written(value)}"

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,8 @@ def scaling_points(curve: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (family, model), group in _usable(curve).groupby(["family", "model"], sort=False):
         ordered = group.sort_values("step")
-        row = {"family": family, "model": model, "parameters": float(ordered["parameters"].iloc[0])}
+        size = float(ordered["parameters"].iloc[0])
+        row: dict[str, Any] = {"family": family, "model": model, "parameters": size}
         row |= {name: float(ordered[name].iloc[0]) for name in QUANTITIES if name in ordered}
         for which, place in (("best", int(ordered["value"].argmin())), ("final", -1)):
             found = ordered.iloc[place]
@@ -46,7 +48,7 @@ def scaling_points(curve: pd.DataFrame) -> pd.DataFrame:
                 f"{which}_step": int(found["step"]),
                 f"{which}_tokens": float(found["trained_tokens"]),
                 f"{which}_loss": float(found["value"]),
-                f"{which}_flops": float(flops(row["parameters"], found["trained_tokens"])),
+                f"{which}_flops": float(flops(size, found["trained_tokens"])),
             }
         rows.append(row)
     columns = COLUMNS + [name for name in QUANTITIES if name in curve]
@@ -104,8 +106,10 @@ def fit_law(points: pd.DataFrame, fit_from: float, fitted: str = "final", kept: 
             f"A law needs at least two models in the fit, and {len(rows) or 'none'} of these has {fit_from:.3g} "
             "parameters or more: lower the smallest size in the fit, or measure the loss of more models."
         )
-    values = (rows[name].to_numpy(dtype=float) for name in ("parameters", f"{fitted}_tokens", f"{fitted}_loss"))
-    return fit(*values, terms.b, terms.beta, terms.e, names=list(rows["model"]))
+    size, tokens, loss = (
+        rows[name].to_numpy(dtype=float) for name in ("parameters", f"{fitted}_tokens", f"{fitted}_loss")
+    )
+    return fit(size, tokens, loss, terms.b, terms.beta, terms.e, names=list(rows["model"]))
 
 
 def distances(points: pd.DataFrame, law: Law) -> pd.DataFrame:
@@ -126,8 +130,7 @@ def law_curves(points: pd.DataFrame, law: Law, places: int = 120) -> pd.DataFram
     """
     parts = []
     for which in WHICH:
-        logs = np.log(points[["parameters", f"{which}_tokens"]].astype(float))
-        known = logs.groupby("parameters")[f"{which}_tokens"].mean()
+        known = np.log(points[f"{which}_tokens"]).groupby(np.log(points["parameters"])).mean()
         place = np.linspace(known.index.min(), known.index.max(), places)
         size, tokens = np.exp(place), np.exp(np.interp(place, known.index, known))
         band = law.band(size, tokens)

@@ -27,14 +27,20 @@ def best_and_final(evaluations: pd.DataFrame, best_step: int) -> pd.DataFrame:
     """
     sure = evaluations[evaluations["doubtful"].isna() & evaluations["value"].notna()]
     rows = []
-    for (task, metric, shots), group in sure.groupby(["task", "metric", "shots"], sort=False):
+    for (task, metric, _), group in sure.groupby(["task", "metric", "shots"], sort=False):
         steps = group.sort_values("step", ignore_index=True)
         best = steps.iloc[int((steps["step"] - best_step).abs().argmin())]
         final = steps.iloc[-1]
         stated = steps["higher_is_better"].dropna()
         up = bool(stated.iloc[-1]) if len(stated) else None
         rows.append(
-            {"group": _group(str(task)), "task": task, "metric": metric, "shots": int(shots), "higher_is_better": up}
+            {
+                "group": _group(str(task)),
+                "task": task,
+                "metric": metric,
+                "shots": int(steps["shots"].iloc[0]),
+                "higher_is_better": up,
+            }
             | {f"best_{name}".removesuffix("_value"): best[name] for name in ("step", "value", "stderr")}
             | {f"final_{name}".removesuffix("_value"): final[name] for name in ("step", "value", "stderr")}
             | _change(best, final, up)
@@ -75,4 +81,4 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
             "of": table["metric"],
         }
     )
-    return table.loc[keys.sort_values(list(keys), kind="stable").index].reset_index(drop=True)
+    return table.loc[keys.sort_values(list(keys.columns), kind="stable").index].reset_index(drop=True)
