@@ -10,6 +10,8 @@ from saturation.figures.coloured import coloured_panels, coloured_table
 from saturation.figures.depth_panels import depth_panels
 from saturation.figures.layer_map import layer_map
 from saturation.figures.linked import linked_figure, linked_table
+from saturation.figures.performance import loss_panels, metric_curves
+from saturation.figures.scaling import scaling_figure
 from saturation.figures.singular import entropy_curves, map_table, singular_map
 from saturation.figures.spectrum_film import spectrum_film
 from saturation.figures.standalone import page
@@ -33,8 +35,11 @@ __all__ = [
     "layer_map",
     "linked_figure",
     "linked_table",
+    "loss_panels",
     "map_table",
+    "metric_curves",
     "page",
+    "scaling_figure",
     "singular_map",
     "spectrum_film",
 ]
