@@ -13,7 +13,7 @@ from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
 MOST_PANELS = 12
-PANEL, GAP, MARGIN = 118, 34, {"l": 60, "r": parts.FLAG_ROOM, "t": 34, "b": 52}  # pixels
+PANELS, PANEL, GAP, MARGIN = 640, (112, 160), 34, {"l": 60, "r": parts.FLAG_ROOM, "t": 34, "b": 52}  # pixels
 RIGHT = {"x": 1, "xanchor": "right", "xshift": 0}
 DECADES = 30.0  # greatest over least value from which an axis is logarithmic
 Parts = dict[str, Any]
@@ -75,7 +75,8 @@ def loss_panels(
     colouring = curves.sizes(frame, by)
     names = shown_models(curves.sizes(frame))
     styles = line_styles(colouring, theme, span)
-    inner = len(names) * PANEL + (len(names) - 1) * GAP
+    panel = min(max(PANELS // len(names), PANEL[0]), PANEL[1])
+    inner = len(names) * panel + (len(names) - 1) * GAP
     figure = parts.blank(
         theme,
         inner + MARGIN["t"] + MARGIN["b"],
@@ -127,17 +128,25 @@ def metric_curves(
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """A metric of all models on one axis, logarithmic where it spans decades, coloured by `by`."""
+    """A metric of all models on one axis, coloured by `by`; logarithmic where it spans decades.
+
+    The axis holds the panels of `loss_panels`: the first descent leaves it, and a double click shows all.
+    """
     logarithmic = is_logarithmic(curve, higher_is_better)
     figure = curves.along_training(
         curve, "value", scale=scale, by=by, span=span, theme=theme, hover=f"{metric_title} %{{y:.5g}}"
     )
     if figure is None:
         return parts.empty(theme, f"No {metric_title} of these models is known yet.")
+    ranges = [
+        value_range(rows, scale, higher_is_better, logarithmic)
+        for _, rows in curve[curve["value"].notna()].groupby("model", sort=False)
+    ]
+    found = [limits for limits in ranges if limits is not None]
     figure.update_yaxes(title={"text": metric_title + (", log" if logarithmic else "")})
-    if logarithmic:
-        ticks, text = parts.log_ticks(curve["value"].to_numpy(dtype=float))
-        figure.update_yaxes(type="log", tickmode="array", tickvals=ticks, ticktext=text)
+    if found:
+        limits = [min(low for low, _ in found), max(high for _, high in found)]
+        figure.update_yaxes({"range": limits} | (_log_axis(limits) if logarithmic else {}))
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
@@ -232,13 +241,11 @@ def _points(sure: pd.DataFrame, places: np.ndarray, values: np.ndarray, yaxis: s
 
 
 def _far(heights: np.ndarray, best: int, limits: list[float] | None, higher_is_better: bool | None) -> float:
-    """Where the line is faintest: its worst after the best, or the far edge of the panel for a run that improves."""
+    """Where the line is faintest: its worst after the best, but no nearer than a quarter of the panel."""
     later = heights[best:]
-    worst = float(later.min() if higher_is_better else later.max())
-    span = abs(limits[1] - limits[0]) if limits else 0.0
-    if abs(worst - heights[best]) > 0.15 * span or limits is None:
-        return worst
-    return float(limits[0] if higher_is_better else limits[1])
+    away = abs(float(later.min() if higher_is_better else later.max()) - float(heights[best]))
+    room = max(away, abs(limits[1] - limits[0]) / 4 if limits else 0.0)
+    return float(heights[best]) + (-room if higher_is_better else room)
 
 
 def _log_axis(limits: list[float]) -> Parts:

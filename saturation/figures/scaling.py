@@ -18,7 +18,6 @@ def scaling_figure(
     points: pd.DataFrame,
     law: pd.DataFrame | None = None,
     *,
-    law_name: str = "the law",
     by: str = "parameters",
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
@@ -34,7 +33,7 @@ def scaling_figure(
         return parts.empty(theme, "No loss with a known number of training tokens.")
     figure = parts.blank(theme, HEIGHT, hovermode="closest", margin={"l": 58, "r": 18, "t": 62, "b": 52})
     if law is not None:
-        _add_law(figure, law, law_name, theme)
+        _add_law(figure, law, theme)
     colouring = curves.sizes(points, by)
     styles = line_styles(colouring, theme, span)
     rows = points.set_index("model", drop=False)
@@ -46,14 +45,16 @@ def scaling_figure(
     compute = np.concatenate([points["best_flops"], points["final_flops"]]).astype(float)
     low, high = np.log10(compute.min()), np.log10(compute.max())
     room = max(0.06 * (high - low), 0.1)
+    ticks, text = parts.log_ticks(compute)
     figure.update_layout(
         showlegend=True,
         xaxis={
             "type": "log",
             "title": {"text": "training compute (FLOPs, estimated as 6 N T, log)"},
             "range": [low - room, high + room],
-            "exponentformat": "power",
-            "dtick": 1 if high - low > 1.2 else "D2",
+            "tickmode": "array",
+            "tickvals": ticks,
+            "ticktext": text,
             "showline": True,
             "ticks": "outside",
         },
@@ -94,7 +95,7 @@ def _model(row: "pd.Series[Any]", colour: str, legend: str) -> dict[str, Any]:
     }
 
 
-def _add_law(figure: go.Figure, law: pd.DataFrame, name: str, theme: Theme) -> None:
+def _add_law(figure: go.Figure, law: pd.DataFrame, theme: Theme) -> None:
     final = law[law["which"] == "final"]
     if final["low"].notna().all():
         red, green, blue = (int(theme.anisotropy[start : start + 2], 16) for start in (1, 3, 5))
@@ -119,7 +120,7 @@ def _add_law(figure: go.Figure, law: pd.DataFrame, name: str, theme: Theme) -> N
                 customdata=[labels.count(size) for size in rows["parameters"]],
                 mode="lines",
                 line={"color": theme.anisotropy, "width": 1.8, "dash": dash},
-                name=f"{name} after the {which} checkpoints' tokens",
+                name=f"law, {which} tokens",
                 hovertemplate=f"law at {which} tokens %{{y:.4f}} nats/token<br>N %{{customdata}}<extra></extra>",
             )
         )
@@ -137,7 +138,7 @@ def _add_rings(figure: go.Figure, points: pd.DataFrame, theme: Theme) -> None:
             mode="markers",
             marker={"symbol": "circle-open", "size": 18, "color": theme.muted, "line": {"width": 1}},
             hoverinfo="skip",
-            name="used in the fit",
+            name="in the fit",
         )
     )
 
@@ -150,7 +151,7 @@ def _add_key(figure: go.Figure, theme: Theme) -> None:
                 y=[None],
                 mode="markers",
                 marker={"symbol": symbol, "size": 9, "color": theme.muted, "line": {"width": 2}},
-                name=f"{which} checkpoint",
+                name=which,
             )
         )
 

@@ -150,15 +150,18 @@ def in_words(found: pd.DataFrame, fit_from: float, size: str) -> str:
     for rows, who in ((found[~fitted], f"Models below {size}"), (found[fitted], f"Models of {size} and more")):
         if not rows.empty:
             final, best = (float(rows[f"{which}_distance"].mean()) for which in ("final", "best"))
-            sentences.append(f"{who} end {_side(final)} the law, {_side(best, final)} at their best.")
+            sentences.append(f"{who} end {_side(final, 'the law')}, {_side(best, 'it', beside=final)} at their best.")
     return " ".join(sentences)
 
 
-def _side(distance: float, other: float | None = None) -> str:
-    """8.0 % above; the side is left out where `other` has said it."""
-    shown = f"{100 * abs(distance):.1f} %"
-    return (
-        shown
-        if other is not None and (distance < 0) == (other < 0)
-        else (f"{shown} {'below' if distance < 0 else 'above'}")
-    )
+def _side(distance: float, law: str, beside: float = 0.0) -> str:
+    """8.0 % above the law; only 8.0 % where a distance on the same side was named before it; on the law where it is."""
+    side = _rounded(distance)
+    if side == 0:
+        return f"on {law}"
+    shown = f"{abs(side):.1f} %"
+    return shown if side * _rounded(beside) > 0 else f"{shown} {'below' if side < 0 else 'above'} {law}"
+
+
+def _rounded(distance: float) -> float:
+    return round(100 * distance, 1)

@@ -20,9 +20,12 @@ def law_section(view: View, shown: Shown) -> None:
     """Figure 1b with its controls and the distance of each model from the law; a sentence where there is none."""
     if shown.metric.name != LOSS:
         st.subheader(TITLE, anchor=False)
-        measured = LOSS in data.metric_names(view.selection.family)
-        what = "Choose it as the metric above" if measured else f"It is not measured for {view.selection.family} yet"
-        st.caption(f"The law is of the loss in nats per token. {what} to see how far each model lies from it.")
+        family = view.selection.family
+        measured = LOSS in data.metric_names(family)
+        what = "choose it as the metric above" if measured else f"no loss of {family} is measured yet"
+        st.caption(
+            f"The law tells how far each model's loss in nats per token lies from what its size promises: {what}."
+        )
         return
     points, missing = scaling.scaling_points(shown.curve), scaling.left_out(shown.curve)
     unknown = f" Size or training tokens of {', '.join(missing)} are not known." if missing else ""
@@ -52,8 +55,8 @@ def law_section(view: View, shown: Shown) -> None:
             ),
             lambda: found,
             f"{view.selection.family} {view.selection.fitted} checkpoints",
-            "Filled: a model's best checkpoint, open: its last; above the law, a model does worse than its size and "
-            "tokens promise.",
+            "Filled: a model's best checkpoint, open: its last, ringed: in the fit. Above the law, a model does worse "
+            "than its size and tokens promise.",
             shown.drawn_from,
             title=TITLE,
         )
@@ -69,15 +72,22 @@ def _controls(view: View, shown: Shown, points: pd.DataFrame) -> tuple[scaling.K
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         fit_from = _smallest(view, points)
         view.choice("fitted")
-        b = view.number("law_b", "B", default.b, 10, "Of the term B/T^β, kept; Hoffmann et al. 2022: 410.7.")
-        beta = view.number("law_beta", "β", default.beta, 0.01, "Of the term B/T^β, kept; Hoffmann et al. 2022: 0.28.")
-        e = view.number("law_e", "E", default.e, 0.01, "Loss that no size removes, nats, kept; Hoffmann: 1.69.")
+        b = _number(view, "law_b", "B", default.b, 10, "Of the term B/T^β, kept; Hoffmann et al. 2022: 410.7.")
+        beta = _number(view, "law_beta", "β", default.beta, 0.01, "Of the term B/T^β, kept; Hoffmann et al.: 0.28.")
+        e = _number(
+            view, "law_e", "E", default.e, 0.01, "Loss that no size removes, nats, kept; Hoffmann et al.: 1.69."
+        )
     if default.exact:
         st.caption(
             f"The text's exact entropy is known, so by default E is that entropy, {default.e:.3f} nats, and B is 0: "
             "runs that all saw the same tokens cannot tell B/T^β from E."
         )
     return scaling.Kept(b, beta, e), fit_from
+
+
+def _number(view: View, key: str, label: str, default: float, step: float, help: str) -> float:
+    with st.container(width=112):
+        return view.number(key, label, default, step, help, format="%.4g")
 
 
 def _smallest(view: View, points: pd.DataFrame) -> float:
@@ -90,7 +100,7 @@ def _smallest(view: View, points: pd.DataFrame) -> float:
     shown = {options.get(size, size): f"{names[size]} · {labels.count(size)}" for size in sizes}
     value = options.get(size := _snapped(sizes, wanted), size)
     st.session_state["fit_from"], st.session_state["_default_fit_from"] = value, default
-    st.selectbox("Smallest size in the fit", list(shown), key="fit_from", format_func=shown.__getitem__, width=190)
+    st.selectbox("Smallest size in the fit", list(shown), key="fit_from", format_func=shown.__getitem__, width=170)
     return value
 
 
@@ -100,13 +110,13 @@ def _snapped(sizes: list[float], wanted: float) -> float:
 
 
 def _words(view: View, law: Law, found: pd.DataFrame, fit_from: float) -> None:
-    a, alpha = f"**A = {labels.number(law.a, 5)}**", f"**α = {law.alpha:.3f}**"
+    a, alpha = f"**A = {labels.number(law.a, 5)}**", f"**α = {labels.number(law.alpha, 4)}**"
     of_a, of_alpha = law.a_interval(), law.alpha_interval()
     if of_a is None or of_alpha is None:
         doubt = "Two models are met exactly, so there is no uncertainty to give."
     else:
-        a += f" (95 %: {labels.number(of_a[0])} to {labels.number(of_a[1])})"
-        alpha += f" ({of_alpha[0]:.3f} to {of_alpha[1]:.3f})"
+        a += f" (95 %: {labels.number(of_a[0], 4)} to {labels.number(of_a[1], 4)})"
+        alpha += f" ({labels.number(of_alpha[0], 4)} to {labels.number(of_alpha[1], 4)})"
         doubt = ""
     words = scaling.in_words(found, fit_from, labels.count(fit_from))
     st.markdown(

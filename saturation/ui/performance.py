@@ -38,22 +38,24 @@ def read(view: View) -> Shown:
     if metric.name in COLUMNS:
         drawn_from = provenance.line(data.provenance(chosen.family, chosen.models), ("loss",), chosen.models)
     else:
-        drawn_from = evaluated_line(data.evaluations(chosen.family, chosen.models), metric)
+        drawn_from = evaluated_line(data.evaluations(chosen.family, chosen.models), metric, chosen.models)
     return Shown(metric, curve, curves.extent(everything, chosen.by), drawn_from)
 
 
-def evaluated_line(evaluations: pd.DataFrame, metric: Metric) -> str:
+def evaluated_line(evaluations: pd.DataFrame, metric: Metric, models: tuple[str, ...]) -> str:
     """Models, steps, harness and files that the values of an evaluated metric come from."""
     task, _, name = metric.name.rpartition("/")
     rows = evaluations[(evaluations["task"] == task) & (evaluations["metric"] == name)]
     if rows.empty:
         return "Nothing imported yet."
-    family, models = rows["family"].iloc[0], ", ".join(dict.fromkeys(rows["model"]))
+    held = set(rows["model"])
+    named = ", ".join(name for name in models if name in held)
+    harness = ", ".join(dict.fromkeys(rows["harness"]))
     steps = f"steps {labels.step(rows['step'].min())}–{labels.step(rows['step'].max())}"
     days = pd.to_datetime(rows["imported_at"], utc=True).dt.date
     files = rows["source"].nunique()
     return (
-        f"{family}: {models} · {len(rows)} evaluations, {steps} · {', '.join(dict.fromkeys(rows['harness']))} · "
+        f"{rows['family'].iloc[0]}: {named} · {len(rows)} evaluations, {steps} · {harness} · "
         f"{files} file{'' if files == 1 else 's'} · imported {days.max().isoformat()}"
     )
 
@@ -79,14 +81,14 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         "One panel a model, the smallest on top, each on its own scale: the line is the stronger the nearer it is to "
         "its best value, the diamond. A double click shows the first descent, which is cut.",
         shown.drawn_from,
-        title=f"{metric.label.capitalize()} by size",
+        title=f"{metric.label.capitalize() if metric.name in COLUMNS else metric.label} by size",
     )
     if shown.curve["model"].nunique() > 1:
         chart(
             metric_curves(shown.curve, **options),
             lambda: shown.curve[SHOWN],
             name,
-            "The same values on one scale.",
+            "The same values on one scale, which shows what follows the first descent.",
             shown.drawn_from,
             title="All models on one axis",
         )
@@ -132,11 +134,11 @@ def verdict_table(shown: Shown, verdicts: pd.DataFrame) -> None:
         "improves would show by chance."
     )
     step = st.column_config.NumberColumn(format="localized")
+    since = ["–" if pd.isna(at) else labels.step(at) for at in verdicts["saturated since"]]
     st.dataframe(
-        verdicts,
+        verdicts.assign(**{"saturated since": since}),
         hide_index=True,
         column_config={
-            "saturated since": step,
             "best step": step,
             "best": st.column_config.NumberColumn(format="%.4g"),
             "final": st.column_config.NumberColumn(format="%.4g"),
