@@ -83,7 +83,12 @@ def _model(row: "pd.Series[Any]", colour: str, legend: str) -> dict[str, Any]:
         "y": [row["best_loss"], row["final_loss"]],
         "mode": "lines+markers+text",
         "line": {"color": colour, "width": 1.2},
-        "marker": {"symbol": list(SYMBOLS.values()), "size": [9, 10], "color": colour, "line": {"width": 2}},
+        "marker": {
+            "symbol": list(SYMBOLS.values()),
+            "size": [9, 10],
+            "color": colour,
+            "line": {"width": 2, "color": colour},
+        },
         "text": ["", row["model"]],
         "textposition": "top right",
         "textfont": {"color": colour, "size": 12},
@@ -150,7 +155,7 @@ def _add_key(figure: go.Figure, theme: Theme) -> None:
                 x=[None],
                 y=[None],
                 mode="markers",
-                marker={"symbol": symbol, "size": 9, "color": theme.muted, "line": {"width": 2}},
+                marker={"symbol": symbol, "size": 9, "color": theme.muted, "line": {"width": 2, "color": theme.muted}},
                 name=which,
             )
         )
