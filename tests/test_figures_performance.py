@@ -132,6 +132,13 @@ class TestPanels:
         assert places["cursor"] == (pytest.approx(np.log10(41)), "paper")
         assert any(note.text == "saturated since 30" for note in figure.layout.annotations)
 
+    def test_the_words_of_an_onset_keep_clear_of_the_best_value(self):
+        places = {}
+        for up in (False, True):
+            figure = loss_panels(curve({"a": [0.4, 0.5, 0.3]}), onsets={"a": 20}, higher_is_better=up)
+            places[up] = next(note.y for note in figure.layout.annotations if note.name == "onset")
+        assert places == {False: 1, True: 0}
+
     def test_hover_tells_the_standard_error_where_there_is_one(self):
         point = named(loss_panels(curve({"a": [0.5, 0.6]}, stderr=[0.012, np.nan]), higher_is_better=True), "points")[0]
         assert list(point.text) == [" ± 0.0120", ""]

@@ -101,7 +101,7 @@ def loss_panels(
         )
         for shape, note in (
             *_floor(rows, axis_name, theme),
-            *_onset((onsets or {}).get(name), axis_name, scale, theme),
+            *_onset((onsets or {}).get(name), axis_name, scale, bool(higher_is_better), theme),
         ):
             shapes.append(shape)
             notes += [note] if place == 0 or shape["name"] == "onset" else []
@@ -274,17 +274,24 @@ def _floor(rows: pd.DataFrame, yaxis: str, theme: Theme) -> Iterator[tuple[Parts
     )
 
 
-def _onset(step: int | None, yaxis: str, scale: StepScale, theme: Theme) -> Iterator[tuple[Parts, Parts]]:
-    """Line and words at the step since which a model is saturated."""
+def _onset(step: int | None, yaxis: str, scale: StepScale, below: bool, theme: Theme) -> Iterator[tuple[Parts, Parts]]:
+    """Line and words at the step since which a model is saturated; `below` keeps the words from a best value on top."""
     if step is None:
         return
     at = float(positions([step], scale)[0])
     line = {"color": theme.warning, "width": 1.5, "dash": "dot"}
-    note = {"text": f"saturated since {labels.step(step)}", "x": at, "xref": "x", "y": 1, "yref": f"{yaxis} domain"}
+    note = {"text": f"saturated since {labels.step(step)}", "x": at, "xref": "x", "y": 0 if below else 1}
+    note |= {"yref": f"{yaxis} domain", "name": "onset"}
     yield (
         {"type": "line", "name": "onset", "line": line, "x0": at, "x1": at, "xref": "x"}
         | {"y0": 0, "y1": 1, "yref": f"{yaxis} domain"},
-        note | {"xanchor": "right", "yanchor": "top", "showarrow": False, "font": _small(theme.warning)},
+        note
+        | {
+            "xanchor": "right",
+            "yanchor": "bottom" if below else "top",
+            "showarrow": False,
+            "font": _small(theme.warning),
+        },
     )
 
 
