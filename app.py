@@ -29,7 +29,9 @@ with reported():
     if chosen.step is None:
         empty.nothing_measured(view)
         st.stop()
-    verdict_card(trajectory)
+    metric = data.metric(chosen.family, chosen.metric)
+    curve = data.curve(chosen.family, (chosen.model,), metric.name)
+    run = verdict_card(view, trajectory, curve, metric)
     view.toolbar()
     tiles(trajectory, chosen.step)
     drawn_from = data.provenance(chosen.family, (chosen.model,))
@@ -37,6 +39,9 @@ with reported():
         linked_figure(
             trajectory,
             data.spectra(chosen.family, chosen.model),
+            curve=curve,
+            metric=(metric.label.capitalize(), metric.unit, bool(metric.higher_is_better)),
+            turns={place.name: place.step for place in run.order} if run else {},
             cursor=chosen.step,
             scale=chosen.scale,
             theme=view.theme,

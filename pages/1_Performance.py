@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from saturation.ui import empty, performance
+from saturation.ui import data, empty, performance, thresholds
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.law import law_section
@@ -15,8 +15,9 @@ with reported():
         st.stop()
     view.toolbar()
     shown = performance.read(view)
-    verdicts = performance.verdict_rows(shown.curve, shown.metric.higher_is_better)
+    chosen = view.selection
+    verdicts = data.verdicts(chosen.family, chosen.models, shown.metric.name, thresholds.in_force(view))
     performance.along_training(view, shown, verdicts)
-    performance.verdict_table(shown, verdicts)
+    performance.verdict_table(view, shown, verdicts)
     law_section(view, shown)
     performance.table_one(view)

@@ -33,7 +33,7 @@ THEIRS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "families": set(),
-    "measures": {"numpy", "scipy", "torch"},
+    "measures": {"numpy", "ruptures", "scipy", "torch"},
     "evaluations": set(),
     "store": {"duckdb", "numpy", "pandas", "pyarrow", "tenacity"},
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from saturation.figures import DARK, LIGHT, linked_figure, linked_table
-from saturation.figures.linked import domains, loss_range, step_of_point
+from saturation.figures.linked import domains, step_of_point
 
 
 def by_name(figure, name):
@@ -99,13 +99,28 @@ def test_best_loss_is_never_a_doubtful_one():
 
 
 def test_loss_axis_shows_the_rise_and_leaves_the_first_descent_out():
-    low, high = loss_range(frames.trajectory())
+    low, high = linked_figure(frames.trajectory(), frames.spectra()).layout.yaxis.range
     assert low < 3.0 < 3.3 < high < 4.0
-    assert loss_range(frames.trajectory(), "log")[1] > 7.0
+    assert linked_figure(frames.trajectory(), frames.spectra(), scale="log").layout.yaxis.range[1] > 7.0
 
 
 def test_loss_axis_reaches_down_to_the_floor():
-    assert loss_range(frames.trajectory(floor=[1.0] * 5))[0] < 1.0
+    assert linked_figure(frames.trajectory(floor=[1.0] * 5), frames.spectra()).layout.yaxis.range[0] < 1.0
+
+
+def test_another_metric_takes_the_place_of_the_loss():
+    curve = frames.curve(values=(0.1, 0.2, 0.4, 0.3, 0.2))
+    figure = linked_figure(frames.trajectory(), frames.spectra(), curve=curve, metric=("sciq acc", "", True))
+    assert list(by_name(figure, "sciq acc")[0].y) == [0.1, 0.2, 0.4, 0.3, 0.2]
+    assert (list(by_name(figure, "best sciq acc")[0].x), list(by_name(figure, "best sciq acc")[0].y)) == ([2], [0.4])
+    assert any("<b>sciq acc</b>" in note.text for note in figure.layout.annotations)
+
+
+def test_turns_are_marked_in_their_own_panels():
+    figure = linked_figure(frames.trajectory(), frames.spectra(), turns={"performance": 4, "singular_entropy": 2})
+    marks = {shape.name: (shape.x0, shape.yref) for shape in figure.layout.shapes if shape.name.startswith("turn")}
+    assert marks == {"turn of performance": (4, "y domain"), "turn of singular_entropy": (2, "y3 domain")}
+    assert {note.text for note in figure.layout.annotations} >= {"turns at 4", "turns at 2"}
 
 
 def test_panels_without_measurements_say_so():

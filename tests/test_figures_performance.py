@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from saturation.figures import DARK, LIGHT, curves, labels, loss_panels, metric_curves, scaling_figure, shades, theme
-from saturation.figures.performance import is_logarithmic, shown_models, value_range
+from saturation.figures.performance import is_logarithmic, panel_range, shown_models
 
 STEPS = [0, 10, 20, 30, 40]
 VALUES = {"small": [7.0, 4.0, 3.0, 3.2, 3.4], "large": [7.0, 3.5, 2.5, 2.2, 2.0]}
@@ -89,7 +89,7 @@ class TestPanels:
 
     def test_an_accuracy_is_cut_below(self):
         rows = curve({"a": [0.0, 0.7, 0.8, 0.78]})
-        low, high = value_range(rows, "linear", True, False)
+        low, high = panel_range(rows, "linear", True, False)
         assert 0.6 < low < 0.78 < 0.8 < high < 0.85
 
     def test_a_perplexity_has_a_log_axis_in_exponents(self):

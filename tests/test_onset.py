@@ -131,7 +131,8 @@ def test_doubtful_checkpoints_are_left_out_of_the_verdict(cache: Path) -> None:
     store = Store(cache / "measurements.duckdb")
     rows = [(store_rows.checkpoint("2.8b", step, family="pythia"), nats) for step, nats in (values | stale).items()]
     store.add(store_rows.loss(row, nats) for row, nats in rows)
-    assert judge(store, "pythia", "2.8b")[0].saturated
+    assert judge(store, "pythia", "2.8b").performance.saturated
     store.mark("pythia", "2.8b", dict.fromkeys(stale, "same weights as another step"))
-    found, doubtful = judge(store, "pythia", "2.8b")
-    assert (found.saturated, found.best_step, found.checkpoints, doubtful) == (False, 8000, 9, 4)
+    judged = judge(store, "pythia", "2.8b")
+    found = judged.performance
+    assert (found.saturated, found.best_step, found.checkpoints, judged.doubtful) == (False, 8000, 9, 4)

@@ -17,12 +17,15 @@ from streamlit.testing.v1 import AppTest
 
 from saturation.figures import LIGHT
 from saturation.figures.steps import nearest
-from saturation.jobs import board
+from saturation.jobs import board, metrics
+from saturation.jobs.verdict import judge_run
 from saturation.settings import ROOT
 from saturation.ui import coverage, directions, provenance
 from saturation.ui.pages import PAGES
 from saturation.ui.selection import Asked, Selection, decode, encode, resolve
 from saturation.ui.verdict import verdict
+
+LOSS = metrics.MEASURED["nats_per_token"]
 
 MODELS = {"lab": ["w8", "w16", "w32"], "pythia": ["14m", "70m"], "gpt2": ["small"]}
 MEASURED = {"lab": ["w8", "w16"], "pythia": ["70m"], "gpt2": []}
@@ -154,17 +157,23 @@ class TestVerdict:
     steps = tuple(range(0, 2000, 100))
 
     def judged(self, losses, **columns):
-        return verdict(frames.trajectory(steps=self.steps, nats_per_token=list(losses), **columns))
+        return self.of(frames.trajectory(steps=self.steps, nats_per_token=list(losses), **columns))
+
+    def of(self, trajectory):
+        curve = trajectory.assign(value=trajectory["nats_per_token"])
+        run, doubtful = judge_run(curve, trajectory, LOSS)
+        return verdict(run, doubtful, curve, trajectory, LOSS)
 
     def test_a_rise_that_stays_is_a_turn(self):
         found = self.judged(np.r_[np.linspace(6, 3, 10), np.linspace(3.02, 3.3, 10)])
         assert found.state == "turned"
-        assert "**3.000 nats/token** at step 900" in found.sentences[0]
-        assert "10.0 % above its best" in found.sentences[0]
+        assert "Saturated **since step 1," in found.sentences[0]
+        assert "**3.000 nats/token** at step 900" in found.sentences[1]
+        assert "10.0 % worse" in found.sentences[1]
 
     def test_falling_to_the_end(self):
         found = self.judged(np.linspace(6, 3, 20))
-        assert (found.state, found.headline) == ("falling", "Not so far: the loss is still falling.")
+        assert (found.state, found.headline) == ("falling", "Not so far: the loss is still improving.")
         assert "The last checkpoint, step 1,900, has the best loss" in found.sentences[0]
 
     def test_a_best_just_before_the_end(self):
@@ -179,7 +188,7 @@ class TestVerdict:
         assert self.judged(np.r_[np.linspace(6, 3, 10), np.linspace(3.3, 3.0005, 10)]).state != "turned"
 
     def test_too_few_checkpoints_give_no_verdict(self):
-        assert verdict(frames.trajectory()).state == "unknown"
+        assert self.of(frames.trajectory()).state == "unknown"
 
     def test_floor_is_stated_as_a_distance(self):
         found = self.judged(np.linspace(6, 3, 20), floor=[2.0] * 20)

@@ -96,15 +96,21 @@ def audit_command(context: Context, target: str, as_json: bool) -> None:
 @click.command("onset")
 @click.argument("target")
 @click.option("--metric", default="loss", show_default=True, help="loss, perplexity, ... or TASK/METRIC.")
+@click.option("--least-rise", type=float, help="Relative worsening of the metric that counts (0.005).")
+@click.option("--significance", type=float, help="Share of false alarms that is allowed.")
+@click.option("--least-anisotropy", type=float, help="Rise of the mean cosine that counts (0.05).")
+@click.option("--least-entropy", type=float, help="Relative rise of the singular entropy that counts (0.1).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def onset_command(context: Context, target: str, metric: str, as_json: bool) -> None:
-    """Tell whether a measured model (family/model) saturates, since when and by how much."""
+def onset_command(context: Context, target: str, metric: str, as_json: bool, **limits: float | None) -> None:
+    """Tell whether a measured model (family/model) saturates, since when, and what its representations and head did."""
     from saturation.jobs import onset
+    from saturation.measures.verdict import Thresholds
 
     family, _, model = target.partition("/")
     if not model:
         raise InputError(f"'{target}' names no model; write family/model.")
     registry.family(family)
-    found, doubtful = onset.judge(context.store, family, model, metric)
-    say(onset.as_json(found, doubtful), as_json, onset.as_text(found, doubtful, target, metric))
+    thresholds = Thresholds(**{name: value for name, value in limits.items() if value is not None})
+    found = onset.judge(context.store, family, model, metric, thresholds)
+    say(onset.as_json(found), as_json, onset.as_text(found, target))

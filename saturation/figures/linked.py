@@ -1,12 +1,13 @@
 """One model's training on one step axis: loss, last-layer anisotropy, singular entropy, singular-value map."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from saturation.figures import parts, singular
+from saturation.figures import labels, parts, singular
 from saturation.figures.curves import CROWD
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
@@ -33,6 +34,9 @@ def linked_figure(
     trajectory: pd.DataFrame,
     spectra: pd.DataFrame,
     *,
+    curve: pd.DataFrame | None = None,
+    metric: tuple[str, str, bool] = ("Loss", "nats/token", False),
+    turns: Mapping[str, int] | None = None,
     cursor: int | None = None,
     scale: StepScale = "linear",
     ranks: int | None = singular.PAPER_RANKS,
@@ -41,10 +45,13 @@ def linked_figure(
     """The overview figure of one model.
 
     `trajectory`: rows of one model (`queries.trajectory`); `spectra`: `queries.spectra` of the same model.
+    `curve`: values of another metric than the loss (`jobs.metrics.curve`); `metric`: its name, unit, and whether
+    higher is better. `turns`: where performance, anisotropy or singular_entropy turned, marked in its panel.
     Loss is in nats per token, anisotropy a mean cosine, singular entropy in nats. Doubtful checkpoints are
     drawn hollow and left out of the lines. Hovering shows all panels at one step.
     """
-    if trajectory.empty and spectra.empty:
+    values = trajectory.assign(value=trajectory["nats_per_token"]) if curve is None else curve
+    if trajectory.empty and spectra.empty and values.empty:
         return parts.empty(theme, "Nothing is measured for this model yet.", HEIGHT // 2)
     figure = parts.blank(
         theme,
@@ -56,7 +63,7 @@ def linked_figure(
         showlegend=False,
         margin={"l": 52, "r": parts.FLAG_ROOM, "t": 34, "b": 52},
     )
-    _loss(figure, trajectory, scale, theme)
+    _performance(figure, values, metric, scale, theme)
     _pair(figure, trajectory, "anisotropy", "y2", scale, theme.anisotropy)
     _pair(figure, trajectory, "singular_entropy", "y3", scale, theme.spectrum)
     mapped = singular.ratios(spectra, ranks=ranks)
@@ -64,8 +71,9 @@ def linked_figure(
         cells = singular.heatmap(mapped, scale, theme, top=domains()[3][1])
         figure.add_trace(cells.update(yaxis="y4", hoverinfo="skip", hovertemplate=None))
     _marks(figure, trajectory, mapped, scale, theme)
-    steps = np.concatenate([trajectory["step"].to_numpy(), spectra["step"].to_numpy()])
-    _layout(figure, trajectory, steps, scale, theme, mapped)
+    steps = np.concatenate([frame["step"].to_numpy() for frame in (trajectory, spectra, values)])
+    _layout(figure, trajectory, values, metric, steps, scale, theme, mapped)
+    _turns(figure, turns or {}, scale, theme)
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
@@ -111,31 +119,34 @@ def _hollow(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, sca
     )
 
 
-def _loss(figure: go.Figure, frame: pd.DataFrame, scale: StepScale, theme: Theme) -> None:
+def _performance(
+    figure: go.Figure, frame: pd.DataFrame, metric: tuple[str, str, bool], scale: StepScale, theme: Theme
+) -> None:
+    label, unit, higher_is_better = metric
     figure.add_trace(
         _line(
             frame,
-            "nats_per_token",
+            "value",
             scale,
-            name="loss",
+            name=label.lower(),
             yaxis="y",
             line={"color": theme.loss, "width": 2},
-            hovertemplate="loss %{y:.4f} nats/token<extra></extra>",
+            hovertemplate=f"{label.lower()} %{{y:.4f}} {unit}".rstrip() + "<extra></extra>",
         )
     )
-    _hollow(figure, frame, "nats_per_token", "y", scale, theme.warning)
-    sure = frame[frame["nats_per_token"].notna() & frame["doubtful"].isna()]
+    _hollow(figure, frame, "value", "y", scale, theme.warning)
+    sure = frame[frame["value"].notna() & frame["doubtful"].isna()]
     if not sure.empty:
-        best = sure.iloc[int(sure["nats_per_token"].argmin())]
+        best = sure.iloc[int(sure["value"].argmax() if higher_is_better else sure["value"].argmin())]
         figure.add_trace(
             go.Scatter(
                 x=positions([best["step"]], scale),
-                y=[float(best["nats_per_token"])],
+                y=[float(best["value"])],
                 yaxis="y",
                 mode="markers",
                 marker={"symbol": "diamond", "size": 10, "color": theme.spectrum},
                 hoverinfo="skip",
-                name="best loss",
+                name=f"best {label.lower()}",
             )
         )
     floors = frame["floor"].dropna().unique()
@@ -193,9 +204,40 @@ def _marks(
     parts.add_marks(figure, rows, scale, theme, y=bottom, notes=notes, yaxis="y4")
 
 
+def _turns(figure: go.Figure, turns: Mapping[str, int], scale: StepScale, theme: Theme) -> None:
+    """A dashed line at each turn, within the panel of what turned."""
+    for name, step in turns.items():
+        yaxis = {"performance": "y", "anisotropy": "y2", "singular_entropy": "y3"}[name]
+        place = float(positions([step], scale)[0])
+        figure.add_shape(
+            type="line",
+            xref="x",
+            yref=f"{yaxis} domain",
+            x0=place,
+            x1=place,
+            y0=0,
+            y1=1,
+            line={"color": theme.warning, "width": 1.5, "dash": "dash"},
+            name=f"turn of {name}",
+        )
+        figure.add_annotation(
+            text=f"turns at {labels.short_step(step)}",
+            x=place,
+            xref="x",
+            y=1,
+            yref=f"{yaxis} domain",
+            xanchor="left",
+            yanchor="top",
+            showarrow=False,
+            font={"size": 11, "color": theme.warning},
+        )
+
+
 def _layout(
     figure: go.Figure,
     frame: pd.DataFrame,
+    values: pd.DataFrame,
+    metric: tuple[str, str, bool],
     steps: np.ndarray,
     scale: StepScale,
     theme: Theme,
@@ -205,26 +247,26 @@ def _layout(
     figure.update_layout(
         xaxis=axis(steps, scale)
         | {"anchor": "y4", "showspikes": True, "spikemode": "across", "spikesnap": "hovered data"},
-        yaxis={"domain": ends[0], "anchor": "x", "range": loss_range(frame, scale)},
+        yaxis={"domain": ends[0], "anchor": "x", "range": _value_axis(values, metric[2], scale)},
         yaxis2={"domain": ends[1], "anchor": "x", "range": _unit_range(frame)},
         yaxis3={"domain": ends[2], "anchor": "x", "type": "log"},
         yaxis4={"domain": ends[3], "anchor": "x", "showgrid": False},
     )
-    values = frame[["singular_entropy", "centred_singular_entropy"]].to_numpy(dtype=float)
-    tickvals, ticktext = parts.log_ticks(values)
+    entropies = frame[["singular_entropy", "centred_singular_entropy"]].to_numpy(dtype=float)
+    tickvals, ticktext = parts.log_ticks(entropies)
     figure.update_layout(yaxis3={"tickmode": "array", "tickvals": tickvals, "ticktext": ticktext})
     if mapped is not None:
         figure.update_layout(yaxis4={"range": [mapped.ranks + 0.5, 0.5]} | singular.rank_ticks(mapped.ranks))
     else:
         figure.update_layout(yaxis4={"range": [0, 1], "showticklabels": False})
     titles = (
-        ("Loss", "nats per token"),
+        metric[:2],
         ("Last-layer anisotropy", "mean cosine, dotted: centred"),
         ("Singular entropy", "nats, dotted: centred"),
         ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub> by rank"),
     )
     measured = (
-        frame["nats_per_token"].notna().any(),
+        values["value"].notna().any(),
         frame["anisotropy"].notna().any(),
         frame["singular_entropy"].notna().any(),
         mapped is not None,
@@ -243,11 +285,12 @@ def _layout(
             )
 
 
-def loss_range(frame: pd.DataFrame, scale: StepScale = "linear") -> list[float] | None:
-    """The loss axis (`ranges.value_range`) of the checkpoints that are not doubtful, down to the text's floor."""
-    rows = frame[frame["nats_per_token"].notna() & frame["doubtful"].isna()].sort_values("step")
+def _value_axis(frame: pd.DataFrame, higher_is_better: bool, scale: StepScale) -> list[float] | None:
+    """The axis of the metric (`ranges.value_range`) over checkpoints that are not doubtful, down to the floor."""
+    rows = frame[frame["value"].notna() & frame["doubtful"].isna()].sort_values("step")
     floors = frame["floor"].dropna()
-    return value_range(rows["nats_per_token"], floor=None if floors.empty else float(floors.min()), scale=scale)
+    floor = None if floors.empty else float(floors.min())
+    return value_range(rows["value"], higher_is_better=higher_is_better, floor=floor, scale=scale)
 
 
 def _unit_range(frame: pd.DataFrame) -> list[float]:

@@ -8,7 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts, shades
-from saturation.figures.linked import domains, loss_range
+from saturation.figures.linked import domains
+from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
@@ -27,19 +28,16 @@ def is_logarithmic(curve: pd.DataFrame, higher_is_better: bool | None) -> bool:
     )
 
 
-def value_range(
+def panel_range(
     rows: pd.DataFrame, scale: StepScale, higher_is_better: bool | None, logarithmic: bool
 ) -> list[float] | None:
-    """The y range of a panel: the best value and all that follows it; the first descent leaves the panel.
-
-    As `linked.loss_range`, for a metric of either direction; of exponents where the axis is logarithmic.
-    """
-    signs = -1.0 if higher_is_better else 1.0
-    values, floors = (rows[name].to_numpy(dtype=float) for name in ("value", "floor"))
+    """The y range of a panel (`ranges.value_range`) without doubtful checkpoints; exponents on a logarithmic axis."""
+    sure = rows[rows["doubtful"].isna()].sort_values("step")
+    values, floors = sure["value"].to_numpy(dtype=float), rows["floor"].dropna()
+    floor = None if floors.empty else float(floors.min())
     if logarithmic:
-        values, floors = np.log10(values), np.log10(floors)
-    found = loss_range(rows.assign(nats_per_token=signs * values, floor=signs * floors), scale)
-    return None if found is None else sorted(signs * edge for edge in found)
+        values, floor = np.log10(values), None if floor is None else float(np.log10(floor))
+    return value_range(values, higher_is_better=bool(higher_is_better), floor=floor, scale=scale)
 
 
 def shown_models(values: Mapping[str, float], most: int = MOST_PANELS) -> list[str]:
@@ -94,7 +92,7 @@ def loss_panels(
     for place, (name, (low, high)) in enumerate(zip(names, ends, strict=True)):
         rows = frame[frame["model"] == name].sort_values("step")
         axis_name = f"y{place + 1 if place else ''}"
-        limits = value_range(rows, scale, higher_is_better, logarithmic)
+        limits = panel_range(rows, scale, higher_is_better, logarithmic)
         traces += _panel(rows, axis_name, styles[name]["color"], limits, scale, higher_is_better, logarithmic, theme)
         layout[f"yaxis{axis_name[1:]}"] = {"domain": (low, high), "anchor": "x", "nticks": 5, "range": limits} | (
             _log_axis(limits) if logarithmic and limits else {}
@@ -145,7 +143,7 @@ def metric_curves(
     if figure is None:
         return parts.empty(theme, f"No {metric_title} of these models is known yet.")
     ranges = [
-        value_range(rows, scale, higher_is_better, logarithmic)
+        panel_range(rows, scale, higher_is_better, logarithmic)
         for _, rows in curve[curve["value"].notna()].groupby("model", sort=False)
     ]
     found = [limits for limits in ranges if limits is not None]

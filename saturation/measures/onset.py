@@ -1,10 +1,12 @@
 """Performance saturation: does a metric get worse along training and not come back? (arXiv 2404.07647, section 3)
 
 The question is put as a test. Null hypothesis: the run only improves, and what is seen on top is noise between
-checkpoints. Statistic: by how much the mean of the last k values lies above the lowest mean of any k neighbouring
-ones. A lowest mean is always picked by luck too, so its distribution under the null is simulated: the best
-non-increasing curve through the values (isotonic regression) plus noise of the size seen between neighbours.
-A run is saturated when the rise is unlikely under the null and at least `least_rise` in size.
+checkpoints that drifts. Statistic: by how much the mean of the last k values lies above the lowest mean of any k
+neighbouring ones, in units of the distance of the values from the best curve that falls and then rises. A lowest mean
+is always picked by luck too, so the statistic's distribution under the null is simulated: the best non-increasing
+curve through the values (isotonic regression), level where it falls by less than the noise, plus AR(1) noise of the
+size seen in each part of training (`measures.noise`). A run is saturated when the rise is unlikely under the null and
+at least `least_rise` in size. `python -m benchmarks.onset` prints how often that is right.
 """
 
 from dataclasses import dataclass
@@ -14,13 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
 from saturation.errors import InputError
+from saturation.measures.noise import SIMULATIONS, TINY, Values, deviation, drift, means, noise, residual
 
 FEWEST = 6  # checkpoints below which no verdict is given
 LEAST_RISE = 0.005
-SIGNIFICANCE = 0.01
-SIMULATIONS = 999
-TINY = 1e-12
-Values = NDArray[np.float64]
+SIGNIFICANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,14 @@ class Onset:
     checkpoints: int
 
 
-def noise(values: Values) -> Values:
-    """Standard deviation between neighbours along the last axis, in the later half.
-
-    From the median of second differences: a slope leaves no trace in them, and a single bend none in their median.
-    """
-    late = values[..., values.shape[-1] // 2 :]
-    return 1.4826 * np.median(np.abs(np.diff(late, 2)), axis=-1) / np.sqrt(6)
-
-
-def _means(values: Values, width: int) -> Values:
-    """Means of every `width` neighbours along the last axis."""
-    sums = np.cumsum(values, axis=-1)
-    sums[..., width:] = sums[..., width:] - sums[..., :-width]
-    return sums[..., width - 1 :] / width
-
-
 def _rise(values: Values, width: int) -> Values:
-    means = _means(values, width)
-    return means[..., -1] - means.min(axis=-1)
+    found = means(values, width)
+    return found[..., -1] - found.min(axis=-1)
+
+
+def _score(values: Values, width: int) -> Values:
+    """The rise of each row in units of its own noise, so that a small sample's error in it counts on both sides."""
+    return _rise(values, width) / (residual(values, width) + TINY)
 
 
 def onset(
@@ -85,34 +74,38 @@ def onset(
         raise InputError("A verdict needs positive, finite values at every checkpoint.")
     # On a log scale differences are relative, and an accuracy is a loss with its sign turned.
     logs = -np.log(raw) if higher_is_better else np.log(raw)
-    spread = float(noise(logs))
-    width = max(2, min(5, len(logs) // 8))
-    improving = isotonic_regression(logs, increasing=False).x
-    draws = np.random.default_rng(0).normal(0.0, spread, (SIMULATIONS, len(logs))) + improving
+    width = max(2, min(15, len(logs) // 8))
+    spread = deviation(logs, width)
+    draws = _improving(logs, float(spread[-1])) + drift(len(logs)) * spread
     rise = float(_rise(logs, width))
-    # In units of each curve's own noise, so that a small sample's error in it counts on both sides.
-    scores = _rise(draws, width) / (noise(draws) + TINY)
-    p_value = (1 + int((scores >= rise / (spread + TINY)).sum())) / (SIMULATIONS + 1)
+    p_value = (1 + int((_score(draws, width) >= _score(logs[None], width)).sum())) / (SIMULATIONS + 1)
     saturated = p_value <= significance and rise >= np.log1p(least_rise)
     best = int(logs.argmin())
     worse = float(np.exp(logs[-1] - logs[best]) - 1)
     return Onset(
         saturated=bool(saturated),
         best_step=int(at[best]),
-        onset_step=_onset_step(at, logs, spread, least_rise, width) if saturated else None,
+        onset_step=_onset_step(at, logs, least_rise, width) if saturated else None,
         best_value=float(raw[best]),
         final_value=float(raw[-1]),
         degradation=worse,
         rise=float(np.expm1(rise)),
         p_value=float(p_value),
-        noise=spread,
+        noise=float(noise(logs)),
         checkpoints=len(at),
     )
 
 
-def _onset_step(at: NDArray[np.int64], logs: Values, spread: float, least_rise: float, width: int) -> int:
+def _improving(logs: Values, spread: float) -> Values:
+    """The best non-increasing curve; what it falls by less than the noise may be no fall at all."""
+    falling: Values = isotonic_regression(logs, increasing=False).x
+    return np.where(falling - falling[-1] <= 2 * spread, falling[-1], falling)
+
+
+def _onset_step(at: NDArray[np.int64], logs: Values, least_rise: float, width: int) -> int:
     """First step after the best stretch from which the best rising curve lies above it by more than the noise."""
-    start = int(_means(logs, width).argmin())
+    start = int(means(logs, width).argmin())
     rising = isotonic_regression(logs[start:], increasing=True).x
-    above = rising > rising[0] + max(2 * spread / np.sqrt(width), np.log1p(least_rise))
+    of_means = float(residual(logs[None], width)[0] * means(drift(len(logs)), width).std())
+    above = rising > rising[0] + max(2 * of_means, np.log1p(least_rise))
     return int(at[start + int(above.argmax())]) if above.any() else int(at[-1])

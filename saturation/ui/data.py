@@ -13,6 +13,8 @@ from saturation.errors import SaturationError
 from saturation.families import registry
 from saturation.jobs import metrics as performance
 from saturation.jobs.metrics import Metric
+from saturation.jobs.verdict import judge_run, verdict_table
+from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
 from saturation.store import Store, queries
 
@@ -175,6 +177,34 @@ def span(family: str) -> tuple[float, float] | None:
     held = measured_models()
     counts = held.loc[(held["family"] == family) & (held["parameters"] > 0), "parameters"]
     return None if counts.empty else (float(counts.min()), float(counts.max()))
+
+
+def verdicts(family: str, models: tuple[str, ...], metric: str, thresholds: Thresholds) -> pd.DataFrame:
+    """One row a model (`jobs.verdict.verdict_table`)."""
+    opened = store()
+    found = _verdicts(str(opened.path), opened.signature(), family, models, metric, thresholds)
+    return found.copy(deep=False)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _verdicts(
+    path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], name: str, thresholds: Thresholds
+) -> pd.DataFrame:
+    return verdict_table(curve(family, models, name), trajectory(family, models), metric(family, name), thresholds)
+
+
+def judged(family: str, model: str, metric: str, thresholds: Thresholds) -> tuple[RunVerdict, int]:
+    """The verdict on one run, and the doubtful checkpoints left out of it (`jobs.verdict.judge_run`)."""
+    opened = store()
+    return _judged(str(opened.path), opened.signature(), family, model, metric, thresholds)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _judged(
+    path: str, signature: tuple[int, ...], family: str, model: str, name: str, thresholds: Thresholds
+) -> tuple[RunVerdict, int]:
+    own = (model,)
+    return judge_run(curve(family, own, name), trajectory(family, own), metric(family, name), thresholds)
 
 
 @contextmanager

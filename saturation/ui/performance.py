@@ -6,12 +6,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from saturation.errors import InputError
 from saturation.figures import curves, labels, loss_panels, metric_curves
 from saturation.jobs import tables
 from saturation.jobs.metrics import COLUMNS, Metric
-from saturation.measures.onset import onset
-from saturation.ui import data, provenance
+from saturation.ui import data, provenance, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
 from saturation.ui.pages import DATA
@@ -35,29 +33,13 @@ def read(view: View) -> Shown:
     metric = data.metric(chosen.family, chosen.metric)
     everything = data.curve(chosen.family, tuple(data.comparable(chosen.family)), metric.name)
     curve = everything[everything["model"].isin(chosen.models)]
-    if metric.name in COLUMNS:
-        drawn_from = provenance.line(data.provenance(chosen.family, chosen.models), ("loss",), chosen.models)
-    else:
-        drawn_from = evaluated_line(data.evaluations(chosen.family, chosen.models), metric, chosen.models)
-    return Shown(metric, curve, curves.extent(everything, chosen.by), drawn_from)
-
-
-def evaluated_line(evaluations: pd.DataFrame, metric: Metric, models: tuple[str, ...]) -> str:
-    """Models, steps, harness and files that the values of an evaluated metric come from."""
-    task, _, name = metric.name.rpartition("/")
-    rows = evaluations[(evaluations["task"] == task) & (evaluations["metric"] == name)]
-    if rows.empty:
-        return "Nothing imported yet."
-    held = set(rows["model"])
-    named = ", ".join(name for name in models if name in held)
-    harness = ", ".join(dict.fromkeys(rows["harness"]))
-    steps = f"steps {labels.step(rows['step'].min())}–{labels.step(rows['step'].max())}"
-    days = pd.to_datetime(rows["imported_at"], utc=True).dt.date
-    files = rows["source"].nunique()
-    return (
-        f"{rows['family'].iloc[0]}: {named} · {len(rows)} evaluations, {steps} · {harness} · "
-        f"{files} file{'' if files == 1 else 's'} · imported {days.max().isoformat()}"
+    drawn_from = provenance.of_metric(
+        data.provenance(chosen.family, chosen.models),
+        data.evaluations(chosen.family, chosen.models),
+        metric.name,
+        chosen.models,
     )
+    return Shown(metric, curve, curves.extent(everything, chosen.by), drawn_from)
 
 
 def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
@@ -72,8 +54,8 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         "span": shown.span,
         "theme": view.theme,
     }
-    onsets = verdicts[verdicts["saturated since"].notna()] if "saturated since" in verdicts else verdicts.iloc[:0]
-    since = dict(zip(onsets["model"], onsets["saturated since"], strict=True)) if len(onsets) else {}
+    onsets = verdicts[verdicts["onset_step"].notna()]
+    since = dict(zip(onsets["model"], onsets["onset_step"], strict=True))
     chart(
         loss_panels(shown.curve, **options, onsets=since),
         lambda: shown.curve[SHOWN],
@@ -94,57 +76,49 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         )
 
 
-def verdict_rows(curve: pd.DataFrame, higher_is_better: bool | None) -> pd.DataFrame:
-    """One row a model: its best and final value, and since when it saturates. Doubtful checkpoints are left out.
-
-    Stands in for the verdict table of the library (`jobs.verdict`), which will take its place.
-    """
-    rows: list[dict[str, Any]] = []
-    for model, group in curve[curve["doubtful"].isna()].groupby("model", sort=False):
-        ordered = group.sort_values("step")
-        try:
-            found = onset(ordered["step"].to_numpy(), ordered["value"].to_numpy(), bool(higher_is_better))
-        except InputError as error:
-            rows.append({"model": model, "checkpoints": len(ordered), "verdict": str(error)})
-            continue
-        rows.append(
-            {
-                "model": model,
-                "checkpoints": found.checkpoints,
-                "verdict": "saturated" if found.saturated else "not saturated",
-                "saturated since": found.onset_step,
-                "best step": found.best_step,
-                "best": found.best_value,
-                "final": found.final_value,
-                "worse by": 100 * found.degradation,
-            }
-        )
-    columns = ["model", "verdict", "saturated since", "best step", "best", "final", "worse by", "checkpoints"]
-    return pd.DataFrame(rows, columns=columns).astype({"saturated since": "Int64", "best step": "Int64"})
-
-
-def verdict_table(shown: Shown, verdicts: pd.DataFrame) -> None:
-    """Best, final and degradation of every model, and whether the test of `measures.onset` calls it saturated."""
-    st.subheader("Which models saturate", anchor=False)
+def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
+    """Best, final and degradation of every model, since when it saturates, and where its other measures turned."""
+    title, button = st.columns([5, 1], vertical_alignment="bottom")
+    title.subheader("Which models saturate", anchor=False)
+    with button, st.container(horizontal=True, horizontal_alignment="right"):
+        thresholds.popover(view)
     if shown.metric.higher_is_better is None:
         st.caption(f"Whether more or less of {shown.metric.label} is better is not stated, so nothing is judged.")
         return
+    limits = thresholds.in_force(view)
     st.caption(
-        f"By {shown.metric.label}. Saturated: the last values lie above the best ones by more than a run that only "
-        "improves would show by chance."
+        f"By {shown.metric.label}, the worst first. Saturated: at the end at least {100 * limits.least_rise:g} % worse than "
+        f"at best, and by more than all but {100 * limits.significance:g} % of runs that only improve show by chance. "
+        "Anisotropy and singular entropy turn where a lasting late rise begins; the order is of these and of the best "
+        "step, = where the checkpoints cannot tell. None of it shows a cause."
     )
-    step = st.column_config.NumberColumn(format="localized")
-    since = ["–" if pd.isna(at) else labels.step(at) for at in verdicts["saturated since"]]
+    number = st.column_config.NumberColumn
+    table = verdicts.assign(
+        degradation=100 * verdicts["degradation"],
+        **{name: _steps(verdicts[name]) for name in ("onset_step", "anisotropy_turn", "entropy_turn")},
+    ).drop(columns=["parameters", "saturated"])
     st.dataframe(
-        verdicts.assign(**{"saturated since": since}),
+        table,
         hide_index=True,
+        key="verdicts",
         column_config={
-            "best step": step,
-            "best": st.column_config.NumberColumn(format="%.4g"),
-            "final": st.column_config.NumberColumn(format="%.4g"),
-            "worse by": st.column_config.NumberColumn("final worse by", format="%.2f %%"),
+            "onset_step": "saturated since",
+            "best_step": number("best step", format="localized"),
+            "best_value": number("best", format="%.4g"),
+            "final_value": number("final", format="%.4g"),
+            "degradation": number("final worse by", format="%.2f %%"),
+            "p_value": number("chance", format="%.3g", help="Of such a rise in a run that only improves."),
+            "anisotropy_turn": "anisotropy turns",
+            "anisotropy_last": number("anisotropy at the end", format="%.2f"),
+            "entropy_turn": "entropy turns",
+            "entropy_last": number("entropy at the end", format="%.3g"),
+            "doubtful_left_out": "doubtful, left out",
         },
     )
+
+
+def _steps(steps: pd.Series) -> list[str]:
+    return ["–" if pd.isna(step) else labels.step(step) for step in steps]
 
 
 def table_one(view: View) -> None:

@@ -5,8 +5,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from saturation.errors import InputError
 from saturation.figures import labels
-from saturation.ui.verdict import Verdict, verdict
+from saturation.jobs.metrics import Metric
+from saturation.measures.verdict import RunVerdict
+from saturation.ui import data, thresholds
+from saturation.ui.frame import View
+from saturation.ui.verdict import verdict
 
 BADGES = {
     "turned": (":material/trending_up:", "orange", "saturating"),
@@ -16,20 +21,32 @@ BADGES = {
 }
 
 
-def verdict_card(trajectory: pd.DataFrame) -> Verdict:
-    """What the measurements of the model say, in words and numbers."""
-    found = verdict(trajectory)
-    icon, colour, word = BADGES[found.state]
+def verdict_card(view: View, trajectory: pd.DataFrame, curve: pd.DataFrame, metric: Metric) -> RunVerdict | None:
+    """What the measurements of the model say, in words and numbers; None for a metric that cannot be judged."""
+    chosen = view.selection
     with st.container(border=True, key="verdict", gap="xsmall"):
-        st.markdown(f"#### {found.headline} :{colour}-badge[{icon} {word}]")
+        try:
+            run, doubtful = data.judged(chosen.family, chosen.model, metric.name, thresholds.in_force(view))
+        except InputError as error:
+            st.markdown(f"#### No verdict\n{error}")
+            return None
+        found = verdict(run, doubtful, curve, trajectory, metric)
+        icon, colour, word = BADGES[found.state]
+        title, button = st.columns([5, 1], vertical_alignment="top")
+        title.markdown(f"#### {found.headline} :{colour}-badge[{icon} {word}]")
+        with button, st.container(horizontal=True, horizontal_alignment="right"):
+            thresholds.popover(view)
         st.markdown("\n".join(f"- {sentence}" for sentence in found.sentences))
         st.caption(" ".join((*found.notes, "Measured side by side; none of these shows a cause.")))
-    return found
+    return run
 
 
 def tiles(trajectory: pd.DataFrame, step: int) -> None:
     """The numbers at the step of the cursor."""
-    row = trajectory[trajectory["step"] == step].iloc[0]
+    rows = trajectory[trajectory["step"] == step]
+    if rows.empty:  # a step that was evaluated elsewhere and not measured here
+        return
+    row = rows.iloc[0]
     sure = trajectory[trajectory["doubtful"].isna()]
     best = sure["nats_per_token"].min()
     rise = row["nats_per_token"] / best - 1 if best > 0 else float("nan")

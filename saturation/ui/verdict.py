@@ -6,16 +6,19 @@ from typing import Literal
 import pandas as pd
 
 from saturation.figures import labels
-from saturation.measures.onset import FEWEST, onset
+from saturation.jobs.metrics import LOSS, Metric
+from saturation.jobs.verdict import sentences as comparison
+from saturation.measures.onset import Onset
+from saturation.measures.verdict import RunVerdict
 
-RECENT = 0.9  # share of training after which the best loss counts as recent
+RECENT = 0.9  # share of training after which the best value counts as recent
 EARLY = 0.02  # share of training whose transients are no minimum: a random head has the flattest spectrum of all
 
 State = Literal["turned", "falling", "level", "unknown"]
 HEADLINES: dict[str, str] = {
-    "turned": "Yes: the loss has turned and not come back.",
-    "falling": "Not so far: the loss is still falling.",
-    "level": "Not clearly: the loss has levelled off.",
+    "turned": "Yes: the {metric} has turned and not come back.",
+    "falling": "Not so far: the {metric} is still improving.",
+    "level": "Not clearly: the {metric} has levelled off.",
     "unknown": "Not enough is measured to say.",
 }
 
@@ -30,54 +33,67 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-def verdict(trajectory: pd.DataFrame) -> Verdict:
-    """Judge one model's trajectory. Doubtful checkpoints are left out.
+def verdict(found: RunVerdict, doubtful: int, curve: pd.DataFrame, trajectory: pd.DataFrame, metric: Metric) -> Verdict:
+    """The verdict on one model in words. Doubtful checkpoints are left out, and counted.
 
-    `turned` is what `measures.onset` calls saturated: a rise to the end that a run which only improves would hardly
-    show by chance.
+    found, doubtful: `jobs.verdict.judge_run`; curve, trajectory: what it judged.
     """
     sure = trajectory[trajectory["doubtful"].isna()].sort_values("step")
-    losses = sure[sure["nats_per_token"].notna()]
-    sentences = [text for text in (_loss(losses), _anisotropy(sure), _entropy(sure)) if text]
-    doubtful = int(trajectory["doubtful"].notna().sum())
+    values = curve[curve["doubtful"].isna()].sort_values("step")
+    state = _state(found.performance, values)
+    headline = HEADLINES[state].format(metric=metric.label)
+    if state == "falling" and found.performance and found.performance.best_step < values["step"].iloc[-1]:
+        headline = f"Not so far: the best {metric.label} is recent."
+    own = (_since(found.performance), _values(values, metric), _anisotropy(sure, values, metric), _entropy(sure))
+    said = tuple(text for text in (*own, " ".join(comparison(found, trajectory, metric.label))) if text)
     notes = (f"{doubtful} doubtful checkpoint{'s are' if doubtful > 1 else ' is'} left out.",) if doubtful else ()
-    state = _state(losses)
-    headline = HEADLINES[state]
-    if state == "falling" and losses["nats_per_token"].argmin() < len(losses) - 1:
-        headline = "Not so far: the best loss is recent."
-    return Verdict(state, headline, tuple(sentences), notes)
+    return Verdict(state, headline, said, notes)
 
 
-def _state(losses: pd.DataFrame) -> State:
-    if len(losses) < FEWEST:
+def _state(onset: Onset | None, values: pd.DataFrame) -> State:
+    if onset is None:
         return "unknown"
-    found = onset(losses["step"].to_numpy(), losses["nats_per_token"].to_numpy())
-    if found.saturated:
+    if onset.saturated:
         return "turned"
-    return "falling" if found.best_step >= RECENT * float(losses["step"].iloc[-1]) else "level"
+    return "falling" if onset.best_step >= RECENT * float(values["step"].iloc[-1]) else "level"
 
 
-def _loss(losses: pd.DataFrame) -> str | None:
-    if losses.empty:
+def _since(onset: Onset | None) -> str | None:
+    if onset is None or not onset.saturated or onset.onset_step is None:
         return None
-    best, last = losses.iloc[int(losses["nats_per_token"].argmin())], losses.iloc[-1]
-    low, now = float(best["nats_per_token"]), float(last["nats_per_token"])
+    return (
+        f"Saturated **since step {labels.step(onset.onset_step)}**: such a rise has a chance of {onset.p_value:.2g} "
+        "in a run that only improves."
+    )
+
+
+def _values(values: pd.DataFrame, metric: Metric) -> str | None:
+    if values.empty:
+        return None
+    up = bool(metric.higher_is_better)
+    place = values["value"].argmax() if up else values["value"].argmin()
+    best, last = values.iloc[int(place)], values.iloc[-1]
+    top, now = float(best["value"]), float(last["value"])
+    digits = 4
+    unit = f" {metric.unit}" if metric.unit else ""
     if best["step"] == last["step"]:
-        text = f"The last checkpoint, step {labels.step(last['step'])}, has the best loss: **{now:.3f} nats/token**"
+        step, shown = labels.step(last["step"]), labels.number(now, digits)
+        text = f"The last checkpoint, step {step}, has the best {metric.label}: **{shown}{unit}**"
     else:
+        change = (top / now if up else now / top) - 1 if now and top else float("nan")
         text = (
-            f"Best loss **{low:.3f} nats/token** at step {labels.step(best['step'])}; at the last, "
-            f"{labels.step(last['step'])}, it is **{now:.3f}**, {_percent(now / low - 1)} above its best"
+            f"Best {metric.label} **{labels.number(top, digits)}{unit}** at step {labels.step(best['step'])}; at the "
+            f"last, {labels.step(last['step'])}, it is **{labels.number(now, digits)}**, {_percent(change)} worse"
         )
     floor = last["floor"]
-    if pd.notna(floor) and floor > 0:
-        text += f". The text's exact entropy is {floor:.3f}: the best lies {_percent(low / floor - 1)} above it" + (
+    if metric.name == LOSS and pd.notna(floor) and floor > 0:
+        text += f". The text's exact entropy is {floor:.3f}: the best lies {_percent(top / floor - 1)} above it" + (
             "" if best["step"] == last["step"] else f", the last {_percent(now / floor - 1)}"
         )
     return text + "."
 
 
-def _anisotropy(sure: pd.DataFrame) -> str | None:
+def _anisotropy(sure: pd.DataFrame, values: pd.DataFrame, metric: Metric) -> str | None:
     rows = sure[sure["anisotropy"].notna()]
     if rows.empty:
         return None
@@ -85,11 +101,11 @@ def _anisotropy(sure: pd.DataFrame) -> str | None:
     text = f"Last-layer anisotropy is **{last['anisotropy']:.2f}** now"
     if pd.notna(last["centred_anisotropy"]):
         text += f" ({last['centred_anisotropy']:.2f} mean-centred)"
-    measured = rows[rows["nats_per_token"].notna()]
-    if not measured.empty:
-        best = measured.iloc[int(measured["nats_per_token"].argmin())]
+    shared = values[["step", "value"]].merge(rows[["step", "anisotropy"]], on="step")
+    if not shared.empty:
+        best = shared.iloc[int(shared["value"].argmax() if metric.higher_is_better else shared["value"].argmin())]
         if best["step"] != last["step"]:
-            text += f", {best['anisotropy']:.2f} at the best loss"
+            text += f", {best['anisotropy']:.2f} at the best {metric.label}"
     return f"{text}; its minimum after the first steps was {low['anisotropy']:.2f}, at step {labels.step(low['step'])}."
 
 
