@@ -87,7 +87,7 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         return
     limits = thresholds.in_force(view)
     st.caption(
-        f"By {shown.metric.label}, the worst first. Saturated: at the end at least {100 * limits.least_rise:g} % worse than "
+        f"By {shown.metric.label}, worst first. Saturated: ends at least {100 * limits.least_rise:g} % worse than "
         f"at best, and by more than all but {100 * limits.significance:g} % of runs that only improve show by chance. "
         "Anisotropy and singular entropy turn where a lasting late rise begins; the order is of these and of the best "
         "step, = where the checkpoints cannot tell. None of it shows a cause."
