@@ -279,8 +279,8 @@ class TestOnset:
     def test_sentences(self, cache: Path, tmp_path: Path) -> None:
         saturation("import", self.rising(tmp_path))
         say = {
-            ("70m", "lambada_openai/score"): "Nothing states whether a higher lambada_openai/score is better; choose "
-            "another metric.",
+            ("70m", "lambada_openai/score"): "Whether more or less of lambada_openai score is better is not stated, "
+            "so nothing is judged.",
             ("70m", "lambada/ppl"): "There is no metric 'lambada/ppl' of pythia; did you mean "
             "lambada_openai/perplexity or lambada_openai/score?",
             ("160m", "lambada_openai/ppl"): "No lambada_openai/ppl of pythia/160m is measured; import its results "
@@ -299,8 +299,9 @@ class TestOnset:
         # 65 tasks with acc, 62 of them with acc_norm; 22 of crows_pairs with two values; one with a perplexity.
         assert (report.files, report.results, report.not_understood, report.skipped) == (27, 27 * 172, [], [])
         assert (len(entry.steps), len(entry.tasks)) == (27, 87)
-        found, doubtful = judge(store, "pythia", model, "lambada_openai/ppl")
-        assert (found.saturated, found.best_step, found.checkpoints, doubtful) == (saturated, best, 27, 0)
+        judged = judge(store, "pythia", model, "lambada_openai/ppl")
+        found = judged.performance
+        assert (found.saturated, found.best_step, found.checkpoints, judged.doubtful) == (saturated, best, 27, 0)
         rows = curve(store, "pythia", [model], named(store, "pythia", "lambada_openai/acc"))
         own = json.loads((EVALUATIONS / f"pythia-{model}" / f"{model}_step143000.json").read_text())["results"]
         assert rows.iloc[-1]["value"] == own["lambada_openai"]["acc"]

@@ -115,7 +115,7 @@ def test_what_cannot_be_judged_is_said(values: list[float], says: str) -> None:
 def test_command_line_on_the_bundled_lab(cache: Path) -> None:
     result = CliRunner().invoke(cli, ["onset", "lab/w8", "--json"], catch_exceptions=False)
     found = json.loads(result.stdout)
-    assert (found["saturated"], found["best_step"], found["onset_step"]) == (False, 29000, None)
+    assert (found["saturated"], found["best_step"], found["onset_step"]) == (False, 28000, None)
     assert found["degradation"] == pytest.approx(found["final_value"] / found["best_value"] - 1)
     assert found["checkpoints"] == 41
     with pytest.raises(InputError, match=r"There is no metric 'los'; did you mean loss"):

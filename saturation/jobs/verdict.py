@@ -164,8 +164,8 @@ def _disagreement(turned: list[str], still: list[str], names: Mapping[str, str])
         rest = [names[key] for key in still if key != PERFORMANCE]
         more = f", nor did the {_list(rest, 'or')}" if rest else ""
         return f"The {names[PERFORMANCE]} did not turn with {'it' if len(turned) == 1 else 'them'}{more}."
-    missing = _list([f"the {names[key]}" for key in still], "nor")
-    return f"{missing[0].upper() + missing[1:]} did not rise in the same way: the measures disagree in this run."
+    missing = _list([f"the {names[key]}" for key in still], "and")
+    return f"{missing[0].upper() + missing[1:]} did not turn: the measures disagree in this run."
 
 
 def _last_step(found: RunVerdict, trajectory: pd.DataFrame) -> int:

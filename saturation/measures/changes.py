@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saturation.errors import InputError
-from saturation.measures.noise import noise
 
 EARLY = 0.02  # share of training that is left out: a random head has the flattest spectrum of all
 SHORTEST = 3  # checkpoints of a piece: two points lie on any line
-# A change has to lower the squared error by this many variances times log(n); a line, and its place, are three
-# numbers, and noise that drifts needs more than the one of BIC for each.
-PENALTY = 6.0
-# What a piece may miss by rounding off a bend, as a share of the least change that counts.
-RESOLUTION = 0.2
+PENALTY = 14.0  # of a piece, in variances of the noise times log n: noise that drifts is hardly ever cut up
+SURE = 3.0  # standard errors by which a rise must pass the least one
+DRIFT = 3.0  # variance of the mean of AR(1) noise of correlation 0.5, in that of white noise
 Values = NDArray[np.float64]
 
 
@@ -54,8 +51,9 @@ def changes(steps: ArrayLike, values: ArrayLike, least_change: float) -> Changes
 
     steps: (n,) training steps, ascending; values: (n,) on a scale on which equal differences count alike (a cosine as
     it is, the logarithm of an entropy or a loss). least_change: the smallest rise that counts, in those units. The
-    first 2 % of training are left out. The turn is the start of the piece in which the fit last leaves its lowest value
-    by more than `least_change`, if it ends above that and beyond three times the noise.
+    first 2 % of training are left out. The fit is at its low where it lies above its lowest value by no more than
+    `least_change` and `SURE` standard errors; the turn is the start of the piece that holds the checkpoint after
+    the last one at the low. There is none where the fit ends at its low.
     Raises InputError for values that are not finite.
     """
     at, seen = np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=np.float64)
@@ -66,26 +64,38 @@ def changes(steps: ArrayLike, values: ArrayLike, least_change: float) -> Changes
         at, seen = at[late], seen[late]
     if at.size < 2 * SHORTEST:
         return Changes(at, seen.copy(), (), None)
-    spread = float(noise(seen))
     places = (at - at[0]) / max(int(at[-1] - at[0]), 1)
-    penalty = PENALTY * max(spread, RESOLUTION * least_change) ** 2 * np.log(at.size)
+    spread = _noise(places, seen)
+    # Never on less than the change that counts: a smooth curve without noise would fall into dozens of pieces.
+    penalty = PENALTY * spread**2 * np.log(at.size) + max(4.0, at.size / 16) * (least_change / 2) ** 2
     from saturation.measures.pieces import cut  # ruptures takes a while to import, and few need it
 
     ends = cut(places, seen, penalty, SHORTEST)
     starts = [0, *ends[:-1]]
     pieces = [np.polyval(np.polyfit(places[a:b], seen[a:b], 1), places[a:b]) for a, b in zip(starts, ends, strict=True)]
     fitted = np.concatenate(pieces)
-    turn = _turn(at, fitted, starts, max(least_change, 3 * spread))
+    turn = _turn(at, fitted, starts, least_change, spread)
     return Changes(at, fitted, tuple(int(at[start]) for start in starts[1:]), turn)
 
 
-def _turn(at: NDArray[np.int64], fitted: Values, starts: list[int], least: float) -> Turn | None:
+def _noise(places: Values, values: Values) -> float:
+    """Standard deviation between neighbours: median distance of a value from the line through those beside it."""
+    before, after = places[1:-1] - places[:-2], places[2:] - places[1:-1]
+    share = after / (before + after)
+    away = values[1:-1] - share * values[:-2] - (1 - share) * values[2:]
+    return float(1.4826 * np.median(np.abs(away) / np.sqrt(1 + share**2 + (1 - share) ** 2)))
+
+
+def _turn(at: NDArray[np.int64], fitted: Values, starts: list[int], least: float, spread: float) -> Turn | None:
     low = int(fitted.argmin())
-    near = np.flatnonzero(fitted <= fitted[low] + least)
+    ends = [*starts[1:], at.size]
+    of_low = next(end - start for start, end in zip(starts, ends, strict=True) if low < end)
+    # The end of a line through m points has a variance of about 4 / m of theirs.
+    error = spread * np.sqrt(DRIFT * (4 / (ends[-1] - starts[-1]) + 4 / of_low))
+    near = np.flatnonzero(fitted <= fitted[low] + least + SURE * error)
     left = int(near[-1]) + 1
     if left >= at.size:
         return None
-    begin = max(start for start in starts if start <= left)
-    begin = max(begin, low)
-    spacing = int(at[begin] - at[begin - 1]) if begin else int(at[1] - at[0])
+    begin = max(low, max(start for start in starts if start <= left))
+    spacing = int(np.diff(at[max(begin - 1, 0) : begin + 2]).max())
     return Turn(int(at[begin]), spacing, int(at[low]), float(fitted[low]), float(fitted[-1]))

@@ -10,6 +10,7 @@ from saturation.figures import labels
 from saturation.ui import data
 from saturation.ui.pages import Page
 from saturation.ui.selection import CHOICES, NUMBERS, Asked, Selection, decode, encode, resolve
+from saturation.ui.words import plain
 
 WORDS = {
     "view": {"plain": "Plain", "centred": "Mean removed"},
@@ -60,7 +61,7 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
         st.query_params.from_dict(state["_address"])
     state["_selection"], state["_comparable"] = selection, tuple(data.comparable(selection.family))
     if state["_notes"]:
-        st.warning("\n\n".join(state["_notes"]), icon=":material/link_off:")
+        st.warning("\n\n".join(map(plain, state["_notes"])), icon=":material/link_off:")
     _sidebar(page, selection, models)
     return selection, encode(selection, data.comparable(selection.family))
 
@@ -109,7 +110,10 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
         (family, model): labels.model(model, parameters)
         for family, model, parameters in zip(held["family"], held["model"], held["parameters"], strict=True)
     }
-    full = set(held["family"])
+    evaluated = data.evaluated_models()
+    for family, model in zip(evaluated["family"], evaluated["model"], strict=True):
+        counts.setdefault((family, model), f"{model} (evaluations only)")
+    full = {*held["family"], *evaluated["family"]}
     with st.sidebar:
         state["family"] = selection.family
         st.selectbox(
