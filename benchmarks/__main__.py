@@ -2,6 +2,7 @@
 
 import sys
 
+from benchmarks import pages
 from benchmarks.kernels import anisotropy_line, forward_line, spectrum_lines
 
 
@@ -12,6 +13,8 @@ def main() -> None:
     for line in (*spectrum_lines(), anisotropy_line(), forward_line()):
         print(line.row())
         sys.stdout.flush()
+    print()
+    pages.main()
 
 
 main()
