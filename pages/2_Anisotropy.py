@@ -89,7 +89,7 @@ with reported():
         chart(
             depth_panels(everywhere, **shared),
             lambda: everywhere,
-            f"all families {word}",
+            f"{', '.join(everywhere['family'].unique())} {'mean-centred' if chosen.centred else 'plain'}",
             "Every measured model at its last checkpoint, after the final norm; one scale of colours for all.",
             f"{everywhere[['family', 'model']].drop_duplicates().shape[0]} models, each on its family's text",
             title="Families side by side",
