@@ -63,9 +63,8 @@ def test_uneven_spacing_bends_no_straight_line() -> None:
 def test_the_papers_cone_turns_where_it_leaves_its_base(size: float) -> None:
     for seed in range(10):
         found = changes(PYTHIA, cone(PYTHIA) + drifting(len(PYTHIA), size, 0.0, seed), 0.05)
-        assert found.turn is not None
         assert 45_000 <= found.turn.step <= 56_000
-        assert found.turn.last == pytest.approx(0.97, abs=0.03)
+        assert found.turn.last == pytest.approx(0.97, abs=4 * size + 1e-3)  # a measured value, with its noise
 
 
 @pytest.mark.parametrize("size", [0.0, 0.01, 0.05])
@@ -105,6 +104,13 @@ def test_a_rise_below_the_least_is_no_turn() -> None:
     values = np.r_[np.linspace(1, 0.2, 20), np.linspace(0.2, 0.24, 20)]
     assert changes(steps, values, 0.05).turn is None
     assert changes(steps, values, 0.01).turn.step in (19, 20, 21)
+
+
+def test_a_line_through_a_step_makes_no_rise_of_its_own() -> None:
+    values = np.r_[np.full(5, 0.2), np.full(5, 0.9)]
+    assert changes(np.arange(1, 11) * 100, values, 0.8).turn is None
+    found = changes(np.arange(1, 11) * 100, values, 0.05).turn
+    assert (found.low, found.last) == (0.2, 0.9)
 
 
 def test_scale_and_shift_do_not_matter() -> None:

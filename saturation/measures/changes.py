@@ -23,7 +23,7 @@ Values = NDArray[np.float64]
 class Turn:
     """The start of a lasting late rise: `step`, known to within the `spacing` of the checkpoints around it.
 
-    low: the lowest fitted value, at low_step; last: the fitted value at the end. Both in the units of the values.
+    low: the lowest value; last: the value at the end; low_step: where the fit is lowest. In the units of the values.
     """
 
     step: int
@@ -74,7 +74,7 @@ def changes(steps: ArrayLike, values: ArrayLike, least_change: float) -> Changes
     starts = [0, *ends[:-1]]
     pieces = [np.polyval(np.polyfit(places[a:b], seen[a:b], 1), places[a:b]) for a, b in zip(starts, ends, strict=True)]
     fitted = np.concatenate(pieces)
-    turn = _turn(at, fitted, starts, least_change, spread)
+    turn = _turn(at, seen, fitted, starts, least_change, spread)
     return Changes(at, fitted, tuple(int(at[start]) for start in starts[1:]), turn)
 
 
@@ -86,7 +86,11 @@ def _noise(places: Values, values: Values) -> float:
     return float(1.4826 * np.median(np.abs(away) / np.sqrt(1 + share**2 + (1 - share) ** 2)))
 
 
-def _turn(at: NDArray[np.int64], fitted: Values, starts: list[int], least: float, spread: float) -> Turn | None:
+def _turn(
+    at: NDArray[np.int64], seen: Values, fitted: Values, starts: list[int], least: float, spread: float
+) -> Turn | None:
+    if seen[-1] - seen.min() <= least:  # a line through a step rises by more than the step does
+        return None
     low = int(fitted.argmin())
     ends = [*starts[1:], at.size]
     of_low = next(end - start for start, end in zip(starts, ends, strict=True) if low < end)
@@ -98,4 +102,4 @@ def _turn(at: NDArray[np.int64], fitted: Values, starts: list[int], least: float
         return None
     begin = max(low, max(start for start in starts if start <= left))
     spacing = int(np.diff(at[max(begin - 1, 0) : begin + 2]).max())
-    return Turn(int(at[begin]), spacing, int(at[low]), float(fitted[low]), float(fitted[-1]))
+    return Turn(int(at[begin]), spacing, int(at[low]), float(seen.min()), float(seen[-1]))
