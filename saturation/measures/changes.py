@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from saturation.errors import InputError
 
 EARLY = 0.02  # share of training that is left out: a random head has the flattest spectrum of all
-FEWEST = 6  # checkpoints past the start below which nothing is cut
-SHORTEST = 2  # checkpoints of a piece: a bump among twelve may be no longer
+SHORTEST = 3  # checkpoints of a piece: two points lie on any line
 PENALTY = 14.0  # of a piece, in variances of the noise times log n: noise that drifts is hardly ever cut up
 SURE = 3.0  # standard errors by which a rise must pass the least one
 DRIFT = 3.0  # variance of the mean of AR(1) noise of correlation 0.5, in that of white noise
@@ -63,7 +62,7 @@ def changes(steps: ArrayLike, values: ArrayLike, least_change: float) -> Changes
     if at.size:
         late = at >= EARLY * at[-1]
         at, seen = at[late], seen[late]
-    if at.size < FEWEST:
+    if at.size < 2 * SHORTEST:
         return Changes(at, seen.copy(), (), None)
     places = (at - at[0]) / max(int(at[-1] - at[0]), 1)
     spread = _noise(places, seen)
