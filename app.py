@@ -4,7 +4,7 @@ import streamlit as st
 
 from saturation.figures import labels, linked_figure, linked_table
 from saturation.figures.linked import step_of_point
-from saturation.ui import controls, data, empty, provenance
+from saturation.ui import controls, data, empty
 from saturation.ui.chart import chart, slug
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -34,7 +34,6 @@ with reported():
     run = verdict_card(view, trajectory, curve, metric)
     view.toolbar()
     tiles(trajectory, chosen.step)
-    drawn_from = data.provenance(chosen.family, (chosen.model,))
     chart(
         linked_figure(
             trajectory,
@@ -50,7 +49,7 @@ with reported():
         f"{view.name} at step {labels.step(chosen.step)}",
         "All panels share the step axis: hover to read one step across them, click a point to move the cursor. "
         "The diamond is the best loss; a double click shows the full range.",
-        provenance.line(drawn_from, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
+        data.drawn_from(chosen.family, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
         title=TITLE,
         on_select=follow_click,
     )

@@ -13,7 +13,7 @@ from saturation.figures import (
     last_layer_curves,
     layer_map,
 )
-from saturation.ui import data, empty, provenance
+from saturation.ui import data, empty
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -33,7 +33,6 @@ with reported():
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     trajectory = data.trajectory(chosen.family, models)
     layers = at_norm(data.layer_anisotropy(chosen.family, models), trajectory, chosen.norm)
-    drawn_from = data.provenance(chosen.family, models)
     own = layers[layers["model"] == chosen.model]
     compared = layers[layers["model"].isin(chosen.models)]
     lines = trajectory[trajectory["model"].isin(chosen.models)]
@@ -46,7 +45,7 @@ with reported():
         "Each column is a checkpoint, each row a layer: 0 is the embedding, the top row is what the head reads. "
         "Bright means that all representations point the same way. Press play: the line moves through training, and "
         "the profile at the right shows its layers (dotted: first checkpoint, dashed: last).",
-        provenance.line(drawn_from, ("anisotropy",), (chosen.model,)),
+        data.drawn_from(chosen.family, ("anisotropy",), (chosen.model,)),
         title="Mean cosine by layer and step",
     )
     metric = data.metric(chosen.family, chosen.metric)
@@ -59,9 +58,9 @@ with reported():
         f"{chosen.family} {metric.label} {word}",
         "One panel a model, smallest first; a brighter point is a checkpoint whose last-layer representations point "
         "the same way. Does the colour turn where the curve does?",
-        provenance.of_metric(drawn_from, data.evaluations(chosen.family, chosen.models), metric.name, chosen.models)
+        data.metric_drawn_from(chosen.family, metric.name, chosen.models)
         + " · colours: "
-        + provenance.line(drawn_from, ("anisotropy",), chosen.models),
+        + data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
         title="Performance coloured by anisotropy",
     )
     left, right = st.columns(2, gap="medium")
@@ -72,7 +71,7 @@ with reported():
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
             f"At step {labels.step(chosen.step)}, from the embedding (0) to what the head reads (1); "
             "darker to brighter lines are smaller to larger models.",
-            provenance.line(drawn_from, ("anisotropy",), chosen.models),
+            data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="By depth",
         )
     with right:
@@ -81,7 +80,7 @@ with reported():
             lambda: lines.filter(regex="^(model|step|.*anisotropy.*|doubtful)$"),
             f"{chosen.family} {word}",
             "Mean cosine of what the head reads; near 1, all contexts look alike to the head.",
-            provenance.line(drawn_from, ("anisotropy",), chosen.models),
+            data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="Last layer along training",
         )
     everywhere = data.last_layers()

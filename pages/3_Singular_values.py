@@ -3,7 +3,7 @@
 import streamlit as st
 
 from saturation.figures import entropy_curves, labels, map_table, singular_map, spectrum_film
-from saturation.ui import data, directions, empty, provenance
+from saturation.ui import data, directions, empty
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -24,7 +24,6 @@ with reported():
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     spectra = data.spectra(chosen.family, chosen.model)
     trajectory = data.trajectory(chosen.family, chosen.models)
-    drawn_from = data.provenance(chosen.family, models)
 
     if chosen.centred:
         st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
@@ -34,7 +33,7 @@ with reported():
         f"{view.name} {word}",
         f"Each column is a checkpoint's spectrum over {over}: a dark column under a bright top row "
         "means that one direction dominates the head.",
-        provenance.line(drawn_from, ("spectrum",), (chosen.model,)),
+        data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
         title="Singular values by rank and step",
     )
     left, right = st.columns(2, gap="medium")
@@ -44,7 +43,7 @@ with reported():
             lambda: map_table(spectra, ranks=None, centred=chosen.centred, divide=chosen.divide),
             f"{view.name} {word}",
             "Press play or drag: the spectrum over training, with the first and last checkpoint to compare.",
-            provenance.line(drawn_from, ("spectrum",), (chosen.model,)),
+            data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
             title="Spectrum as a film",
         )
     with right:
@@ -53,7 +52,7 @@ with reported():
             lambda: trajectory[["model", "step", "singular_entropy", "centred_singular_entropy", "doubtful"]],
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
             "0 when all singular values are equal; it jumps when few directions take over.",
-            provenance.line(drawn_from, ("spectrum",), chosen.models),
+            data.drawn_from(chosen.family, ("spectrum",), chosen.models),
             title="Singular entropy",
         )
     directions.section(view)

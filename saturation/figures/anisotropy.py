@@ -1,5 +1,7 @@
 """Anisotropy of representations: by depth at one step, of the last layer along training."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -60,31 +62,37 @@ def depth_curves(
         return parts.empty(theme, "No anisotropy is measured for these models yet.")
     chosen = steps_shown(frame, step, centred=centred)
     counts = curves.sizes(frame)
-    figure = parts.blank(theme, 430, hovermode="closest", margin={"l": 58, "r": 14, "t": 48, "b": 52}, showlegend=True)
-    shown = frame[frame["step"] == frame["model"].map(chosen)]
-    by_model = dict(list(shown.groupby("model", sort=False)))
+    traces: list[dict[str, Any]] = []
+    by_model = dict(list(frame.groupby("model", sort=False)))
     for name, style in line_styles(counts, theme, span).items():
-        at, rows = chosen[name], by_model[name].sort_values("layer")
+        at, rows = chosen[name], by_model[name]
+        rows = rows[rows["step"] == at].sort_values("layer")
         label = labels.model(name, counts[name])
-        figure.add_trace(
-            go.Scatter(
-                x=rows["depth"].to_numpy(dtype=float),
-                y=rows[column].to_numpy(dtype=float),
-                customdata=rows[["layer", "layers"]].to_numpy(dtype=np.int64),
-                mode="lines+markers",
-                line={"width": 2, **style},
-                marker={"size": 5, "color": style["color"]},
-                name=label if at == step else f"{label} (step {labels.step(at)})",
-                hovertemplate=f"<b>{name}</b> step {labels.step(at)}<br>mean cosine %{{y:.4f}}<br>"
+        traces.append(
+            {
+                "type": "scatter",
+                "x": rows["depth"].to_numpy(dtype=float),
+                "y": rows[column].to_numpy(dtype=float),
+                "customdata": rows[["layer", "layers"]].to_numpy(dtype=np.int64),
+                "mode": "lines+markers",
+                "line": {"width": 2, **style},
+                "marker": {"size": 5, "color": style["color"]},
+                "name": label if at == step else f"{label} (step {labels.step(at)})",
+                "hovertemplate": f"<b>{name}</b> step {labels.step(at)}<br>mean cosine %{{y:.4f}}<br>"
                 "layer %{customdata[0]} of %{customdata[1]}<extra></extra>",
-            )
+            }
         )
     lowest = float(frame[column].min())
-    figure.update_layout(
+    return parts.blank(
+        theme,
+        430,
+        traces,
+        hovermode="closest",
+        margin={"l": 58, "r": 14, "t": 48, "b": 52},
+        showlegend=True,
         xaxis={"title": {"text": "layer depth"}, "range": [-0.02, 1.02], "showline": True, "ticks": "outside"},
         yaxis={"title": {"text": "mean cosine"}, "range": [min(-0.03, lowest - 0.03), 1.03]},
     )
-    return figure
 
 
 def last_layer_curves(

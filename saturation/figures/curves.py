@@ -1,5 +1,7 @@
 """One measure along training, one line a model, coloured by parameter count or by another quantity of the model."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -43,33 +45,49 @@ def along_training(
     frame = trajectory[trajectory[column].notna()]
     if frame.empty:
         return None
-    figure = parts.blank(theme, height, hovermode="closest", margin={"l": 58, "r": parts.FLAG_ROOM, "t": 48, "b": 52})
     values = sizes(frame, by)
-    errors = frame["stderr"] if "stderr" in frame else pd.Series(np.nan, index=frame.index)
+    by_model = dict(list(frame.groupby("model", sort=False)))
+    # Handed over at once: plotly takes milliseconds for each thing added to a figure of its own.
+    traces: list[dict[str, Any]] = []
     for name, style in line_styles(values, theme, span).items():
-        rows = frame[frame["model"] == name].sort_values("step")
-        for kept, marks in ((rows[rows["doubtful"].isna()], False), (rows[rows["doubtful"].notna()], True)):
-            if kept.empty:
-                continue
-            note = "<br>doubtful: %{customdata[1]}" if marks else ""
-            spread = errors[kept.index].map(lambda value: f" ± {labels.number(value)}" if value > 0 else "")
-            measured = hover + ("%{text}" if spread.any() else "")
-            figure.add_trace(
-                go.Scatter(
-                    x=positions(kept["step"], scale),
-                    y=kept[column].to_numpy(dtype=float),
-                    customdata=np.stack([kept["step"].astype(object), kept["doubtful"].astype(object)], axis=1),
-                    text=spread.to_numpy(dtype=object) if spread.any() else None,
-                    mode="markers" if marks else "lines" if len(kept) > CROWD else "lines+markers",
-                    line={"width": 2, **style},
-                    marker={"symbol": "circle-open", "size": 8, "color": style["color"]}
-                    if marks
-                    else {"size": 4, "color": style["color"]},
-                    name=labels.model(name, values[name], by),
-                    legendgroup=name,
-                    showlegend=not marks,
-                    hovertemplate=f"<b>{name}</b> step %{{customdata[0]:,}}<br>{measured}{note}<extra></extra>",
-                )
-            )
-    figure.update_layout(xaxis=axis(frame["step"].to_numpy(), scale), yaxis={"automargin": True}, showlegend=True)
-    return figure
+        own = {"name": labels.model(name, values[name], by), "legendgroup": name}
+        rows = by_model[name].sort_values("step")
+        traces += [own | trace for trace in _traces(name, rows, column, hover, scale, style)]
+    return parts.blank(
+        theme,
+        height,
+        traces,
+        hovermode="closest",
+        margin={"l": 58, "r": parts.FLAG_ROOM, "t": 48, "b": 52},
+        xaxis=axis(frame["step"].to_numpy(), scale),
+        yaxis={"automargin": True},
+        showlegend=True,
+    )
+
+
+def _traces(
+    name: str, rows: pd.DataFrame, column: str, hover: str, scale: StepScale, style: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The line of a model's checkpoints, and the doubtful ones beside it as hollow points."""
+    drawn: list[dict[str, Any]] = []
+    doubtful = rows["doubtful"].notna()
+    for kept, marks in ((rows[~doubtful], False), (rows[doubtful], True)):
+        if kept.empty:
+            continue
+        note = "<br>doubtful: %{customdata[1]}" if marks else ""
+        errors = kept["stderr"] if "stderr" in kept else pd.Series(np.nan, index=kept.index)
+        spread = [f" ± {labels.number(error)}" if error > 0 else "" for error in errors]
+        measured = hover + ("%{text}" if any(spread) else "")
+        points = {
+            "type": "scatter",
+            "x": positions(kept["step"], scale),
+            "y": kept[column].to_numpy(dtype=float),
+            "customdata": kept[["step", "doubtful"]].to_numpy(dtype=object),
+            "mode": "markers" if marks else "lines" if len(kept) > CROWD else "lines+markers",
+            "line": {"width": 2, **style},
+            "marker": {"size": 4, "color": style["color"]} | ({"symbol": "circle-open", "size": 8} if marks else {}),
+            "showlegend": not marks,
+            "hovertemplate": f"<b>{name}</b> step %{{customdata[0]:,}}<br>{measured}{note}<extra></extra>",
+        }
+        drawn.append(points | ({"text": spread} if any(spread) else {}))
+    return drawn

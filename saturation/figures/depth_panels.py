@@ -70,7 +70,7 @@ def depth_panels(layers: pd.DataFrame, *, centred: bool = False, theme: Theme = 
 
 def _trace(rows: pd.DataFrame, column: str, style: dict[str, str]) -> dict[str, Any]:
     """The line of one model's layers at one step."""
-    family, model, parameters, step = rows[["family", "model", "parameters", "step"]].iloc[0]
+    family, model, parameters, step = (rows[key].iloc[0] for key in ("family", "model", "parameters", "step"))
     name = labels.model(str(model), float(parameters))
     return {
         "type": "scatter",

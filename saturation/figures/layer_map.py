@@ -1,5 +1,7 @@
 """Anisotropy by layer and step: a map, and beside it the profile over the layers that plays along training."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -36,30 +38,32 @@ def layer_map(
     last = int(frame["layers"].iloc[0])
     low, high = float(table.index.min()) - 0.5, float(table.index.max()) + 0.5
     top = "before the final norm" if before_norm else "after the final norm"
-    figure = parts.blank(theme, 450, margin=parts.MAP_MARGIN | {"b": 132, "r": 20}, showlegend=False)
-    figure.add_trace(
-        go.Heatmap(
-            x=edges(positions(steps, scale)),
-            y=edges(table.index.to_numpy(dtype=float)),
-            z=table.to_numpy(dtype=np.float32),
-            customdata=np.broadcast_to(steps.astype(np.int32), table.shape),
-            zmin=0,
-            zmax=1,
-            colorscale=ANISOTROPY_SCALE,
-            hoverongaps=False,
-            hovertemplate=f"mean cosine %{{z:.4f}}<br>layer %{{y:.0f}} of {last}<extra>step %{{customdata:,}}</extra>",
-            name="anisotropy",
-            colorbar=colour_bar(theme)
-            | {"tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"], "x": MAP_END, "len": 0.25},
-        )
-    )
     start = nearest(steps, cursor if cursor is not None else int(steps[-1]))
-    _add_film(figure, table, steps, start, (low, high), scale, theme)
-    marks = frame[["step", "doubtful"]].drop_duplicates("step")
-    parts.add_marks(figure, marks, scale, theme, y=low)
+    traces, frames, controls = _film(table, steps, start, (low, high), scale, theme)
+    cells = {
+        "type": "heatmap",
+        "x": edges(positions(steps, scale)),
+        "y": edges(table.index.to_numpy(dtype=float)),
+        "z": table.to_numpy(dtype=np.float32),
+        "customdata": np.broadcast_to(steps.astype(np.int32), table.shape),
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": ANISOTROPY_SCALE,
+        "hoverongaps": False,
+        "hovertemplate": f"mean cosine %{{z:.4f}}<br>layer %{{y:.0f}} of {last}<extra>step %{{customdata:,}}</extra>",
+        "name": "anisotropy",
+        "colorbar": colour_bar(theme)
+        | {"tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"], "x": MAP_END, "len": 0.25},
+    }
     values, text = _layer_ticks(last)
     worst = float(min(table.to_numpy().min(), 0.0))
-    figure.update_layout(
+    # Handed over at once: plotly takes milliseconds for each thing added to a figure of its own.
+    figure = parts.blank(
+        theme,
+        450,
+        [cells, *traces],
+        margin=parts.MAP_MARGIN | {"b": 132, "r": 20},
+        showlegend=False,
         xaxis=axis(steps, scale) | {"domain": [0, MAP_END]},
         xaxis2={
             "domain": [PROFILE_START, 1],
@@ -78,70 +82,60 @@ def layer_map(
             "ticktext": text,
             "showgrid": False,
         },
+        **controls,
     )
+    figure.frames = frames
+    marks = frame[["step", "doubtful"]].drop_duplicates("step")
+    parts.add_marks(figure, marks, scale, theme, y=low)
     parts.add_title(figure, "mean cosine", f"{'mean-centred' if centred else 'plain'}, top row {top}", 1.0, theme)
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
 
-def _add_film(
-    figure: go.Figure,
+def _film(
     table: pd.DataFrame,
     steps: NDArray[np.int64],
     start: int,
     span: tuple[float, float],
     scale: StepScale,
     theme: Theme,
-) -> None:
-    """The line over the map and the profile beside it at `start`, the first and last profile, and the frames."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+    """The line over the map and the profile beside it at `start`, with the first and last profile; frames; controls."""
     values, layers = table.to_numpy(dtype=np.float32), table.index.to_numpy(dtype=float)
     places = positions(steps, scale)
     index = int(np.flatnonzero(steps == start)[0])
     chosen = film.shown(steps.size, index)
 
-    def line(at: int) -> dict:
+    def line(at: int) -> dict[str, Any]:
         return {"type": "scatter", "x": [places[at]] * 2, "y": list(span)}
 
-    def profile(at: int) -> dict:
+    def profile(at: int) -> dict[str, Any]:
         return {"type": "scatter", "x": values[:, at], "name": f"step {labels.step(steps[at])}"}
 
-    figure.add_trace(
-        go.Scatter(
-            line(index),
-            mode="lines",
-            line={"color": theme.warning, "width": 2},
-            opacity=0.9,
-            hoverinfo="skip",
-            name="played step",
-        )
-    )
-    hover = "mean cosine %{x:.4f}<br>layer %{y:.0f}<extra>%{fullData.name}</extra>"
-    figure.add_trace(
-        go.Scatter(
-            profile(index),
-            y=layers,
-            xaxis="x2",
-            mode="lines+markers",
-            line={"color": theme.anisotropy, "width": 2.4},
-            marker={"size": 5, "color": theme.anisotropy},
-            hovertemplate=hover,
-        )
-    )
+    beside = {
+        "y": layers,
+        "xaxis": "x2",
+        "hovertemplate": "mean cosine %{x:.4f}<br>layer %{y:.0f}<extra>%{fullData.name}</extra>",
+    }
+    played = {
+        "mode": "lines",
+        "line": {"color": theme.warning, "width": 2},
+        "opacity": 0.9,
+        "hoverinfo": "skip",
+        "name": "played step",
+    }
+    shape = {
+        "mode": "lines+markers",
+        "line": {"color": theme.anisotropy, "width": 2.4},
+        "marker": {"size": 5, "color": theme.anisotropy},
+    }
+    traces = [line(index) | played, profile(index) | beside | shape]
     for at, dash, word in ((0, "dot", "first"), (-1, "dash", "last")):
-        figure.add_trace(
-            go.Scatter(
-                x=values[:, at],
-                y=layers,
-                xaxis="x2",
-                mode="lines",
-                line={"color": theme.muted, "width": 1.2, "dash": dash},
-                name=f"{word}, step {labels.step(steps[at])}",
-                hovertemplate=hover,
-            )
-        )
-    figure.frames = [{"name": str(steps[at]), "data": [line(at), profile(at)], "traces": PLAYED} for at in chosen]
+        faint = {"mode": "lines", "line": {"color": theme.muted, "width": 1.2, "dash": dash}}
+        traces.append(profile(at) | beside | faint | {"name": f"{word}, step {labels.step(steps[at])}"})
+    frames = [{"name": str(steps[at]), "data": [line(at), profile(at)], "traces": PLAYED} for at in chosen]
     active = int(np.flatnonzero(chosen == index)[0])
-    figure.update_layout(film.controls(steps[chosen], active, theme, theme.anisotropy))
+    return traces, frames, film.controls(steps[chosen], active, theme, theme.anisotropy)
 
 
 def _layer_ticks(last: int) -> tuple[list[int], list[str]]:

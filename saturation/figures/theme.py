@@ -135,7 +135,13 @@ def line_scale(theme: Theme, samples: int = 11) -> list[list[Any]]:
     """The part of plasma that lines are coloured by, as a plotly colour scale for a colour bar."""
     shares = [index / (samples - 1) for index in range(samples)]
     start, end = theme.plasma
-    return [[share, sample_colorscale(SPECTRUM_SCALE, [start + share * (end - start)])[0]] for share in shares]
+    return [[share, _plasma(start + share * (end - start))] for share in shares]
+
+
+@cache
+def _plasma(share: float) -> str:
+    """The colour at a share of the scale; kept, because plotly takes a millisecond for each."""
+    return str(sample_colorscale(SPECTRUM_SCALE, [share])[0])
 
 
 def line_styles(
@@ -155,7 +161,7 @@ def line_styles(
     for name, value in sorted(values.items(), key=lambda item: (known.get(item[0], 0), item[0])):
         share = 0.5 if name not in known or high <= low else (math.log(value) - low) / (high - low)
         share = min(max(share, 0.0), 1.0)
-        scaled = sample_colorscale(SPECTRUM_SCALE, [start + share * (end - start)])[0]
+        scaled = _plasma(start + share * (end - start))
         colour = scaled if name in known else theme.muted
         order = used.get(colour, 0)
         used[colour] = order + 1

@@ -17,6 +17,7 @@ from saturation.jobs.verdict import judge_run, verdict_table
 from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
 from saturation.store import Store, queries
+from saturation.ui import provenance as sources
 
 
 @st.cache_resource(show_spinner="Opening the measurements …")
@@ -95,6 +96,30 @@ def top_tokens(family: str, model: str, step: int) -> pd.DataFrame:
 
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
     return _ask("provenance", family, models)
+
+
+def drawn_from(family: str, measures: tuple[str, ...], models: tuple[str, ...]) -> str:
+    """The line under a figure of measurements (`ui.provenance.line`)."""
+    opened = store()
+    return _drawn_from(str(opened.path), opened.signature(), family, measures, models)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _drawn_from(
+    path: str, signature: tuple[int, ...], family: str, measures: tuple[str, ...], models: tuple[str, ...]
+) -> str:
+    return sources.line(provenance(family, models), measures, models)
+
+
+def metric_drawn_from(family: str, name: str, models: tuple[str, ...]) -> str:
+    """The line under a figure of a metric, measured here or imported (`ui.provenance.of_metric`)."""
+    opened = store()
+    return _metric_drawn_from(str(opened.path), opened.signature(), family, metric(family, name).name, models)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _metric_drawn_from(path: str, signature: tuple[int, ...], family: str, name: str, models: tuple[str, ...]) -> str:
+    return sources.of_metric(provenance(family, models), evaluations(family, models), name, models)
 
 
 def families() -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ import streamlit as st
 from saturation.figures import alignment_curves, alignment_table, labels
 from saturation.figures.steps import nearest
 from saturation.figures.theme import Theme
-from saturation.ui import data, empty, provenance
+from saturation.ui import data, empty
 from saturation.ui.chart import chart, slug
 from saturation.ui.frame import View
 
@@ -28,7 +28,7 @@ def section(view: View) -> None:
         empty.not_measured(view, "The alignment of the head's leading directions with token frequency")
         return
     word = "as the softmax sees it" if chosen.centred else "as stored"
-    drawn_from = provenance.line(data.provenance(chosen.family, (chosen.model,)), ("alignment",), (chosen.model,))
+    drawn_from = data.drawn_from(chosen.family, ("alignment",), (chosen.model,))
     chart(
         alignment_curves(rows, cursor=chosen.step, scale=chosen.scale, centred=chosen.centred, theme=view.theme),
         lambda: alignment_table(rows),

@@ -9,7 +9,7 @@ import streamlit as st
 from saturation.figures import curves, labels, loss_panels, metric_curves
 from saturation.jobs import tables
 from saturation.jobs.metrics import COLUMNS, Metric
-from saturation.ui import data, provenance, thresholds
+from saturation.ui import data, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
 from saturation.ui.pages import DATA
@@ -33,12 +33,7 @@ def read(view: View) -> Shown:
     metric = data.metric(chosen.family, chosen.metric)
     everything = data.curve(chosen.family, tuple(data.comparable(chosen.family)), metric.name)
     curve = everything[everything["model"].isin(chosen.models)]
-    drawn_from = provenance.of_metric(
-        data.provenance(chosen.family, chosen.models),
-        data.evaluations(chosen.family, chosen.models),
-        metric.name,
-        chosen.models,
-    )
+    drawn_from = data.metric_drawn_from(chosen.family, metric.name, chosen.models)
     return Shown(metric, curve, curves.extent(everything, chosen.by), drawn_from)
 
 
