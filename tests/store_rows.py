@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from saturation.store import CheckpointRow, Evaluation, Measurement, Store, TextRow
+from saturation.store import (
+    CheckpointRow,
+    Evaluation,
+    Measurement,
+    NgramCurve,
+    PlaygroundRow,
+    Store,
+    TextRow,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEXT = TextRow("sha256:text", "text.txt", "file text.txt", 50, 10)
@@ -103,3 +111,71 @@ def evaluation(model: str = "run~1", step: int = 1, value: float = 0.25, **chang
         task_version="1",
     )
     return replace(item, **changes)
+
+
+def truncated_heads(row: CheckpointRow | None = None, own: float = 3.0, **changes: Any) -> Measurement:
+    """Ranks 1 and 2 of a head of width 2."""
+    settings: dict[str, Any] = {"text": TEXT, "tokens": 9} | changes
+    series = {"ranks": [1.0, 2.0], "nats_per_token": [own + 0.5, own], "accuracy": [0.2, 0.4], "w_error": [0.6, 0.0]}
+    series |= {
+        "centred_nats_per_token": [own + 0.25, own],
+        "centred_accuracy": [0.3, 0.4],
+        "centred_w_error": [0.5, 0.0],
+    }
+    scalars = {"own_nats_per_token": own, "own_accuracy": 0.4}
+    return measurement(row, "truncated_heads", scalars=scalars, series=series, **settings)
+
+
+def trained_head(row: CheckpointRow | None = None, rank: int = 1, rate: float = 0.01, **changes: Any) -> Measurement:
+    scalars = {"rank": rank, "learning_rate": rate, "seed": 0, "nats_per_token": 3.2, "w_error": 0.6}
+    settings: dict[str, Any] = {"text": OTHER_TEXT, "tokens": 9, "inputs": f"{rank} {rate}"} | changes
+    return measurement(row, "trained_head", scalars=scalars | settings.pop("scalars", {}), **settings)
+
+
+def ngram_curve(corpus: str = "corpus.txt", **changes: Any) -> NgramCurve:
+    curve = NgramCurve(
+        corpus_id=f"sha256:{corpus}",
+        corpus=corpus,
+        corpus_source=f"file {corpus}",
+        tokenizer_id="sha256:tokenizer",
+        tokenizer="tokenizer.json",
+        gram_order=5,
+        method="exact",
+        version=1,
+        tokens=100,
+        contexts=80,
+        vocabulary=5,
+        tokens_seen=3,
+        frobenius_norm=4.5,
+        rank_at_half=2,
+        ranks=[0, 1, 2, 3],
+        w_error=[1.0, 0.7, 0.4, 0.0],
+        w_error_low=[1.0, 0.7, 0.4, 0.0],
+        w_error_high=[1.0, 0.7, 0.4, 0.0],
+        seconds=1.5,
+        measured_at=START,
+        software="saturation",
+    )
+    return replace(curve, **changes)
+
+
+def playground_row(width: int = 2, **changes: Any) -> PlaygroundRow:
+    row = PlaygroundRow(
+        rank=4,
+        vocab_size=16,
+        contexts=32,
+        zipf_exponent=1.0,
+        logit_scale=3.0,
+        seed=0,
+        width=width,
+        version=1,
+        gap=0.5 / width,
+        entropy=2.0,
+        w_error=0.3,
+        tail=1.5,
+        train_steps=100,
+        seconds=1.5,
+        measured_at=START,
+        software="saturation",
+    )
+    return replace(row, **changes)

@@ -153,6 +153,8 @@ class TestThereAndBack:
             "series": 16,
             "labels": 1,
             "evaluations": 3,
+            "ngrams": 0,
+            "playground": 0,
         }
         assert load(other, tmp_path / "x.pack.zip") == 16
         for name, frame in frames(store).items():
@@ -226,10 +228,10 @@ class TestDamaged:
             archive.writestr(packs.MANIFEST, manifest)
         self.refused(other, tmp_path / "f.pack.zip", "is no measurement pack or is damaged")
 
-    @pytest.mark.parametrize("version", [0, 3, None, "1"])
+    @pytest.mark.parametrize("version", [0, 4, None, "1"])
     def test_another_format(self, other: Store, pack: Path, version: object) -> None:
         edited = rewritten(pack, lambda name, table: table, {"format": version})
-        self.refused(other, edited, rf"has the format {version}; this version reads 1 and 2\.")
+        self.refused(other, edited, rf"has the format {version}; this version reads 1 to 3\.")
 
     def test_cut_off(self, other: Store, pack: Path) -> None:
         pack.write_bytes(pack.read_bytes()[:-100])

@@ -11,16 +11,21 @@ from saturation.errors import InputError
 
 @click.command("export")
 @click.argument("pack", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--models", required=True, help="Comma-separated family/model names, e.g. lab/w8,lab/w16.")
+@click.option("--models", default="", help="Comma-separated family/model names, e.g. lab/w8,lab/w16.")
+@click.option("--bottleneck", is_flag=True, help="Also the n-gram matrices and the playground, which have no model.")
 @click.pass_obj
-def export_command(context: Context, pack: Path, models: str) -> None:
+def export_command(context: Context, pack: Path, models: str, bottleneck: bool) -> None:
     """Write the measurements of some models to a pack (Parquet tables and a manifest in one zip)."""
     from saturation.store import packs
 
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    if not names and not bottleneck:
+        raise click.UsageError("Nothing was named to export; give --models, --bottleneck or both.")
     with context.store.read() as connection:
-        rows = packs.save(connection, pack, [name.strip() for name in models.split(",")])
-    evaluated = f", {rows['evaluations']} evaluations" if rows["evaluations"] else ""
-    click.echo(f"{pack}: {rows['measurements']} measurements of {rows['checkpoints']} checkpoints{evaluated}.")
+        rows = packs.save(connection, pack, names, bottleneck)
+    more = {"evaluations": "evaluations", "ngrams": "n-gram matrices", "playground": "widths of the playground"}
+    also = "".join(f", {rows[name]} {words}" for name, words in more.items() if rows[name])
+    click.echo(f"{pack}: {rows['measurements']} measurements of {rows['checkpoints']} checkpoints{also}.")
 
 
 @click.command("import")

@@ -118,6 +118,58 @@ def m003_evaluations(connection: Connection) -> None:
     )
 
 
+@migration
+def m004_bottleneck(connection: Connection) -> None:
+    """W-error of n-gram matrices, which belong to a corpus and no model; widths trained on a language of known rank."""
+    connection.execute(
+        """
+        CREATE TABLE ngrams (
+            curve_id VARCHAR PRIMARY KEY,
+            corpus_id VARCHAR NOT NULL,
+            corpus VARCHAR NOT NULL,
+            corpus_source VARCHAR NOT NULL,
+            tokenizer_id VARCHAR NOT NULL,
+            tokenizer VARCHAR NOT NULL,
+            gram_order INTEGER NOT NULL,
+            method VARCHAR NOT NULL,
+            version INTEGER NOT NULL,
+            tokens BIGINT NOT NULL,
+            contexts BIGINT NOT NULL,
+            vocabulary BIGINT NOT NULL,
+            tokens_seen BIGINT NOT NULL,
+            frobenius_norm DOUBLE NOT NULL,
+            rank_at_half BIGINT NOT NULL,
+            ranks BIGINT[] NOT NULL,
+            w_error DOUBLE[] NOT NULL,
+            w_error_low DOUBLE[] NOT NULL,
+            w_error_high DOUBLE[] NOT NULL,
+            seconds DOUBLE NOT NULL,
+            measured_at TIMESTAMPTZ NOT NULL,
+            software VARCHAR NOT NULL
+        );
+        CREATE TABLE playground (
+            row_id VARCHAR PRIMARY KEY,
+            rank INTEGER NOT NULL,
+            vocab_size INTEGER NOT NULL,
+            contexts INTEGER NOT NULL,
+            zipf_exponent DOUBLE NOT NULL,
+            logit_scale DOUBLE NOT NULL,
+            seed BIGINT NOT NULL,
+            width INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            gap DOUBLE NOT NULL,
+            entropy DOUBLE NOT NULL,
+            w_error DOUBLE NOT NULL,
+            tail DOUBLE NOT NULL,
+            train_steps BIGINT NOT NULL,
+            seconds DOUBLE NOT NULL,
+            measured_at TIMESTAMPTZ NOT NULL,
+            software VARCHAR NOT NULL
+        );
+        """
+    )
+
+
 def applied(connection: Connection) -> set[str]:
     """Names of the steps that the file has had."""
     held = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()

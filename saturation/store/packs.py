@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from saturation.errors import PackError
-from saturation.store.tables import ADDED_LATER, OF_MEASUREMENTS, OPTIONAL, POINTS, SCHEMAS, UNIQUE
+from saturation.store.tables import ADDED_LATER, OF_MEASUREMENTS, OF_NO_MODEL, OPTIONAL, POINTS, SCHEMAS, UNIQUE
 
-FORMAT = 2
-READS = (1, 2)
+FORMAT = 3
+READS = (1, 2, 3)
 SUFFIX = ".pack.zip"
 MANIFEST = "manifest.json"
 # A pack this large holds over a million measurements; anything larger is a mistake or an attack.
@@ -58,14 +58,19 @@ def _arrow(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[obj
     return connection.sql(sql, params=parameters or []).to_arrow_table()
 
 
-def save(connection: duckdb.DuckDBPyConnection, pack: Path, models: Sequence[str]) -> dict[str, int]:
+def save(
+    connection: duckdb.DuckDBPyConnection, pack: Path, models: Sequence[str], bottleneck: bool = False
+) -> dict[str, int]:
     """Write all that is stored of the models ('family/model') to a pack; returns the rows of each table.
 
+    bottleneck: also what belongs to no model, the n-gram matrices and the playground.
     Raises PackError when nothing is stored of them.
     """
     tables = {name: _arrow(connection, sql, [list(models)]) for name, sql in _SELECT.items()}
-    if tables["measurements"].num_rows == 0 and tables["evaluations"].num_rows == 0:
-        raise PackError(f"Nothing is stored of {', '.join(models)}; measure it before exporting.")
+    tables |= {name: _arrow(connection, f"SELECT * FROM {name} WHERE ?", [bottleneck]) for name in OF_NO_MODEL}
+    if not any(table.num_rows for name, table in tables.items() if name != "checkpoints"):
+        what = ", ".join([*models, *(["corpora or the playground"] if bottleneck else [])])
+        raise PackError(f"Nothing is stored of {what}; measure it before exporting.")
     connection.register("chosen", tables["measurements"])
     tables["texts"] = _arrow(connection, "SELECT * FROM texts WHERE text_id IN (SELECT text_id FROM chosen)")
     for name in OF_MEASUREMENTS:
@@ -92,7 +97,7 @@ def _read(pack: Path) -> dict[str, pa.Table]:
             if manifest.get("format") not in READS:
                 raise PackError(
                     f"{pack.name} has the format {manifest.get('format')}; this version reads "
-                    f"{' and '.join(map(str, READS))}."
+                    f"{READS[0]} to {READS[-1]}."
                 )
             tables = {}
             for name, schema in SCHEMAS.items():
@@ -127,6 +132,8 @@ def _fault(tables: dict[str, pa.Table]) -> str | None:
         tables["scalars"]["value"],
         pc.list_flatten(tables["series"]["values"]),
         tables["evaluations"]["value"],
+        *(pc.list_flatten(tables["ngrams"][name]) for name in ("w_error", "w_error_low", "w_error_high")),
+        *(tables["playground"][name] for name in ("gap", "entropy", "w_error", "tail")),
     )
     if pc.list_flatten(tables["labels"]["values"]).null_count:
         return "it holds labels that are no text"

@@ -124,6 +124,82 @@ class Evaluation:
             raise NotFiniteError(f"{self.task}/{self.metric} in {self.source} is not a number; it was not stored.")
 
 
+@dataclass(frozen=True)
+class NgramCurve:
+    """W-error of the n-gram matrix of a corpus under a tokenizer, by rank (arXiv 2404.07647, section 5).
+
+    corpus_id, tokenizer_id: hashes of their contents. gram_order: n; contexts are of n - 1 tokens. method: exact or
+    stochastic. vocabulary: size of the tokenizer's; tokens_seen: how many of it the corpus holds. w_error_low and
+    w_error_high: the band of a stochastic estimate, equal to w_error where it is exact; all by `ranks`, ascending.
+    """
+
+    corpus_id: str
+    corpus: str
+    corpus_source: str
+    tokenizer_id: str
+    tokenizer: str
+    gram_order: int
+    method: str
+    version: int
+    tokens: int
+    contexts: int
+    vocabulary: int
+    tokens_seen: int
+    frobenius_norm: float
+    rank_at_half: int
+    ranks: Sequence[int]
+    w_error: Sequence[float]
+    w_error_low: Sequence[float]
+    w_error_high: Sequence[float]
+    seconds: float
+    measured_at: datetime
+    software: str
+
+    def __post_init__(self) -> None:
+        _finite(f"The n-gram matrix of {self.corpus}", [*self.w_error, *self.w_error_low, *self.w_error_high])
+
+    @property
+    def curve_id(self) -> str:
+        return _digest(self.corpus_id, self.tokenizer_id, self.gram_order, self.method, self.version)
+
+
+@dataclass(frozen=True)
+class PlaygroundRow:
+    """One width trained on a language whose logits have a known rank. gap: loss above the exact entropy, in nats."""
+
+    rank: int
+    vocab_size: int
+    contexts: int
+    zipf_exponent: float
+    logit_scale: float
+    seed: int
+    width: int
+    version: int
+    gap: float
+    entropy: float
+    w_error: float
+    tail: float
+    train_steps: int
+    seconds: float
+    measured_at: datetime
+    software: str
+
+    def __post_init__(self) -> None:
+        _finite(f"The playground's width {self.width}", [self.gap, self.entropy, self.w_error, self.tail])
+
+    @property
+    def row_id(self) -> str:
+        return _digest(
+            *(self.rank, self.vocab_size, self.contexts, float(self.zipf_exponent), float(self.logit_scale)),
+            *(self.seed, self.width, self.version),
+        )
+
+
+def _finite(what: str, values: Sequence[float]) -> None:
+    if any(math.isnan(value) for value in values):
+        raise NotFiniteError(f"{what} gave no number; it was not stored.")
+
+
 def measurement_id(
     checkpoint_id: str,
     measure: str,

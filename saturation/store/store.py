@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
@@ -16,8 +16,10 @@ from saturation.errors import StoreError
 from saturation.settings import BUNDLED
 from saturation.store import migrations, packs
 from saturation.store.connection import WAIT_SECONDS, connect
-from saturation.store.records import Evaluation, Measurement
+from saturation.store.records import Evaluation, Measurement, NgramCurve, PlaygroundRow
 from saturation.store.tables import OF_MEASUREMENTS, PLAIN_COLUMNS, SCHEMAS, UNIQUE
+
+Row = TypeVar("Row", NgramCurve, PlaygroundRow)
 
 
 class Store:
@@ -113,6 +115,41 @@ class Store:
             _upsert(connection, "evaluations", pa.Table.from_pylist(list(rows.values()), schema=SCHEMAS["evaluations"]))
             connection.commit()
         return len(rows)
+
+    def add_ngrams(self, curves: Iterable[NgramCurve]) -> int:
+        """Write W-error curves of n-gram matrices in one transaction, a newer over an older; returns how many."""
+        return self._add("ngrams", {curve.curve_id: asdict(curve) for curve in curves})
+
+    def ngram(self, curve_id: str) -> NgramCurve | None:
+        """The curve of this id, None where the store has none."""
+        return next(iter(self._held("ngrams", NgramCurve, [curve_id]).values()), None)
+
+    def add_playground(self, rows: Iterable[PlaygroundRow]) -> int:
+        """Write trained widths in one transaction, a newer over an older; returns how many."""
+        return self._add("playground", {row.row_id: asdict(row) for row in rows})
+
+    def playground(self, row_ids: Iterable[str]) -> dict[str, PlaygroundRow]:
+        """Of the ids that the store holds: the trained width."""
+        return self._held("playground", PlaygroundRow, list(row_ids))
+
+    def _add(self, table: str, rows: Mapping[str, dict[str, Any]]) -> int:
+        if rows:
+            self.ensure()
+            key = UNIQUE[table][0]
+            plain = [{key: name, **row} for name, row in rows.items()]
+            with self.write() as connection:
+                connection.begin()
+                _upsert(connection, table, pa.Table.from_pylist(plain, schema=SCHEMAS[table]))
+                connection.commit()
+        return len(rows)
+
+    def _held(self, table: str, kind: type[Row], ids: list[str]) -> dict[str, Row]:
+        self.ensure()
+        key = UNIQUE[table][0]
+        with self.read() as connection:
+            found = connection.sql(f"SELECT * FROM {table} WHERE {key} IN (SELECT unnest(?))", params=[ids])
+            rows = found.to_arrow_table().cast(SCHEMAS[table]).to_pylist()
+        return {row.pop(key): kind(**row) for row in rows}
 
     def mark(self, family: str, model: str, doubtful: Mapping[int, str]) -> None:
         """Replace what is held to be wrong with a model's checkpoints: step -> reason, as an audit found it."""

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-_text, _int = pa.string(), pa.int64()
+_text, _int, _moment = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")
 PLAIN_COLUMNS = (
     "measure",
     "version",
@@ -45,7 +45,7 @@ SCHEMAS = {
             "tokens": _int,
             "context_length": pa.int32(),
             "device": _text,
-            "measured_at": pa.timestamp("us", tz="UTC"),
+            "measured_at": _moment,
             "seconds": pa.float64(),
             "bytes_read": _int,
             "software": _text,
@@ -69,15 +69,64 @@ SCHEMAS = {
             "task_version": _text,
             "source": _text,
             "content_id": _text,
-            "evaluated_at": pa.timestamp("us", tz="UTC"),
-            "imported_at": pa.timestamp("us", tz="UTC"),
+            "evaluated_at": _moment,
+            "imported_at": _moment,
+        }
+    ),
+    "ngrams": pa.schema(
+        {
+            "curve_id": _text,
+            "corpus_id": _text,
+            "corpus": _text,
+            "corpus_source": _text,
+            "tokenizer_id": _text,
+            "tokenizer": _text,
+            "gram_order": pa.int32(),
+            "method": _text,
+            "version": pa.int32(),
+            "tokens": _int,
+            "contexts": _int,
+            "vocabulary": _int,
+            "tokens_seen": _int,
+            "frobenius_norm": pa.float64(),
+            "rank_at_half": _int,
+            "ranks": pa.list_(_int),
+            "w_error": pa.list_(pa.float64()),
+            "w_error_low": pa.list_(pa.float64()),
+            "w_error_high": pa.list_(pa.float64()),
+            "seconds": pa.float64(),
+            "measured_at": _moment,
+            "software": _text,
+        }
+    ),
+    "playground": pa.schema(
+        {
+            "row_id": _text,
+            "rank": pa.int32(),
+            "vocab_size": pa.int32(),
+            "contexts": pa.int32(),
+            "zipf_exponent": pa.float64(),
+            "logit_scale": pa.float64(),
+            "seed": _int,
+            "width": pa.int32(),
+            "version": pa.int32(),
+            "gap": pa.float64(),
+            "entropy": pa.float64(),
+            "w_error": pa.float64(),
+            "tail": pa.float64(),
+            "train_steps": _int,
+            "seconds": pa.float64(),
+            "measured_at": _moment,
+            "software": _text,
         }
     ),
 }
 # Tables that hold the values of measurements, by measurement_id and name.
 OF_MEASUREMENTS = ("scalars", "series", "labels")
+# Tables that belong to no model.
+OF_NO_MODEL = ("ngrams", "playground")
 # The pack format that a table came with; older packs lack it.
-ADDED_LATER = {"labels": 2, "evaluations": 2}
+ADDED_LATER = {"labels": 2, "evaluations": 2, "ngrams": 3, "playground": 3}
 # Columns that may hold nothing.
 OPTIONAL = {
     *("step", "revision", "commit_sha", "layers", "parameters", "weight_bytes"),
@@ -93,6 +142,8 @@ UNIQUE = {
     "series": ["measurement_id", "name"],
     "labels": ["measurement_id", "name"],
     "evaluations": ["family", "model", "step", "task", "metric", "shots"],
+    "ngrams": ["curve_id"],
+    "playground": ["row_id"],
 }
 # Which table and column a column points into.
 POINTS = (
