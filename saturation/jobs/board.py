@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from saturation.errors import JobError
 from saturation.jobs.request import Request
@@ -26,7 +27,10 @@ _started: dict[str, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class Job:
-    """A request for some targets, and how far it has come. state: waiting, running, done, failed or cancelled."""
+    """What was asked for, and how far it has come. state: waiting, running, done, failed or cancelled.
+
+    kind: which work it is, one of `worker.KINDS`. `measure` takes targets, measures and text; others take `options`.
+    """
 
     id: str
     title: str
@@ -41,6 +45,8 @@ class Job:
     started: datetime
     finished: datetime | None
     pid: int | None
+    kind: str = "measure"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _file(settings: Settings, job_id: str) -> Path:
@@ -75,21 +81,34 @@ def submit(settings: Settings, targets: Sequence[str], measures: Sequence[str], 
         raise JobError("No checkpoint was chosen; pick at least one step.")
     Request(measures=tuple(measures), text=text)
     title = targets[0] if len(targets) == 1 else f"{targets[0]} and {len(targets) - 1} more"
-    job = Job(
+    job = replace(_new(title, len(targets)), targets=tuple(targets), measures=tuple(measures), text=text)
+    return _launch(settings, job)
+
+
+def start(settings: Settings, kind: str, title: str, options: Mapping[str, Any]) -> str:
+    """Start a worker for work of another kind and return the job's id; options are plain values."""
+    return _launch(settings, replace(_new(title, 1), kind=kind, options=dict(options)))
+
+
+def _new(title: str, total: int) -> Job:
+    return Job(
         id=uuid.uuid4().hex[:12],
         title=title,
-        targets=tuple(targets),
-        measures=tuple(measures),
-        text=text,
+        targets=(),
+        measures=(),
+        text=None,
         state="waiting",
         done=0,
-        total=len(targets),
+        total=total,
         message="starting",
         error=None,
         started=datetime.now(UTC),
         finished=None,
         pid=None,
     )
+
+
+def _launch(settings: Settings, job: Job) -> str:
     save(settings, job)
     log = _file(settings, job.id).with_suffix(".log")
     environment = os.environ | {"SATURATION_CACHE": str(settings.cache), "SATURATION_MODE": settings.mode}

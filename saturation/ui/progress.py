@@ -14,6 +14,7 @@ from saturation.ui import data
 
 EVERY = 1.5  # seconds between looks at a running job
 REDRAW = 10.0  # seconds at least between redraws of a page while a job writes results
+DOING = {"measure": "Measuring", "heads": "Heads of", "ngram": "Counting", "playground": "Playing"}
 STATES = {
     "waiting": ("waiting", "gray"),
     "running": ("running", "blue"),
@@ -68,7 +69,7 @@ def _redraw_when_due() -> None:
 def _sidebar() -> None:
     _redraw_when_due()
     for job in active(board.jobs(data.settings())):
-        st.progress(job.done / max(job.total, 1), text=f"Measuring {job.title}: {job.done} of {job.total}")
+        st.progress(job.done / max(job.total, 1), text=f"{_doing(job)} {job.title}: {_share(job)}")
 
 
 def _listing() -> None:
@@ -86,8 +87,9 @@ def _job(job: board.Job) -> None:
     with st.container(border=True, gap="xsmall"):
         st.markdown(f"**{job.title}** :{colour}-badge[{word}]")
         with st.container(horizontal=True, vertical_alignment="center"):
-            about = job.message if running else f"{', '.join(job.measures)} · {_took(job)}"
-            st.caption(f"{job.done} of {job.total} · {about}", width="stretch")
+            what = ", ".join(job.measures) or _doing(job).lower()
+            about = job.message if running else f"{what} · {_took(job)}"
+            st.caption(f"{_share(job)} · {about}", width="stretch")
             st.button(
                 "Cancel" if running else "Dismiss",
                 key=f"end-{job.id}-{running}",
@@ -100,6 +102,17 @@ def _job(job: board.Job) -> None:
             st.progress(job.done / max(job.total, 1))
         if job.error:
             st.error(job.error, icon=":material/error:")
+
+
+def _doing(job: board.Job) -> str:
+    return DOING.get(job.kind, DOING["measure"])
+
+
+def _share(job: board.Job) -> str:
+    """How far a job is: counted for checkpoints, in percent where its parts are many and mean nothing to a reader."""
+    if job.kind == "measure":
+        return f"{job.done} of {job.total}"
+    return f"{job.done / max(job.total, 1):.0%}"
 
 
 def _quietly(action: Callable[[Settings, str], None], job_id: str) -> None:
