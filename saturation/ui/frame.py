@@ -33,6 +33,7 @@ STYLE = """<style>
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }
+  .modebar-container { display: none; }  /* plotly shows it for good on a touch screen, over titles and legends */
 }
 </style>"""
 

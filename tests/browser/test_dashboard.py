@@ -9,7 +9,7 @@ from conftest import MEASURED_LATER, serving, settled
 
 from saturation.figures import DARK, LIGHT
 
-FIGURES = {"": 1, "Anisotropy": 5, "Singular_values": 4}
+FIGURES = {"": 1, "Performance": 3, "Anisotropy": 5, "Singular_values": 4}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 VIEW = "?family=pythia&model=14m&step=4000"
 
@@ -49,7 +49,8 @@ def test_each_page_draws_its_figures(browse, server, path):
         assert "pythia" in one.get_attribute("aria-label")
     assert page.get_by_test_id("stException").count() == 0
     assert page.get_by_test_id("stAlert").count() == 0
-    assert page.get_by_text("15 checkpoints, steps 0–10,000").count() >= 1
+    drawn = "30 checkpoints" if path == "Performance" else "15 checkpoints"  # of both models, of the chosen one
+    assert page.get_by_text(f"{drawn}, steps 0–10,000").count() >= 1
 
 
 def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
