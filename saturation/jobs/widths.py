@@ -1,0 +1,138 @@
+"""How wide a model must be for a corpus and a tokenizer: W-errors of n-gram matrices read as a question of width."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from saturation.families import registry
+
+COMMON = (64, 128, 256, 512, 768, 1024, 1536, 2048, 2560, 3072, 4096, 5120, 8192)
+
+
+def named(curves: pd.DataFrame) -> pd.DataFrame:
+    """The curves (`queries.ngrams`) of the newest version, exact before stochastic, with a `label` for a reader.
+
+    Of one matrix measured both ways the exact curve stays.
+    """
+    if curves.empty:
+        return curves.assign(label=pd.Series(dtype=str))
+    matrix = ["corpus_id", "tokenizer_id", "gram_order"]
+    kept = curves.sort_values(["version", "method"], ascending=[False, True]).drop_duplicates(matrix)
+    kept = kept.sort_values(["corpus", "vocabulary", "gram_order"], ignore_index=True)
+    several = kept["gram_order"].nunique() > 1
+    labels = [
+        "{corpus} · {tokenizer} ({vocabulary:,})".format(**row) + (f" · {row['gram_order']}-grams" if several else "")
+        for row in _records(kept)
+    ]
+    return kept.assign(label=labels)
+
+
+def points(curves: pd.DataFrame) -> pd.DataFrame:
+    """The curves as rows for a figure: label, rank, w_error, low, high, vocabulary, method, rank_at_half."""
+    rows = [
+        pd.DataFrame(
+            {
+                "label": row["label"],
+                "rank": row["ranks"],
+                "w_error": row["w_error"],
+                "low": row["w_error_low"],
+                "high": row["w_error_high"],
+                "vocabulary": row["vocabulary"],
+                "method": row["method"],
+                "rank_at_half": row["rank_at_half"],
+            }
+        )
+        for row in _records(curves)
+    ]
+    columns = ["label", "rank", "w_error", "low", "high", "vocabulary", "method", "rank_at_half"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.to_dict("records")
+
+
+def w_error_at(ranks: np.ndarray, w_error: np.ndarray, width: float) -> float:
+    """W-error at a width, linear between the ranks of the grid; 0 beyond the last."""
+    return float(np.interp(width, ranks, w_error, right=0.0))
+
+
+def width_for(ranks: np.ndarray, w_error: np.ndarray, error: float) -> int:
+    """The least width whose W-error is at most `error`, linear between the ranks of the grid."""
+    place = int(np.argmax(w_error <= error))
+    if place == 0:
+        return int(ranks[0])
+    above, below = w_error[place - 1], w_error[place]
+    share = (above - error) / (above - below)
+    # Less a hair: a width that is whole but for rounding is that width.
+    return int(np.ceil(ranks[place - 1] + share * (ranks[place] - ranks[place - 1]) - 1e-9))
+
+
+def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
+    """One row a curve: the least widths for a W-error of a half and of `error`, and the W-error at common widths."""
+    rows = []
+    for row in _records(curves):
+        values = {f"{width}": w_error_at(row["ranks"], row["w_error"], width) for width in COMMON}
+        rows.append(
+            {
+                "label": row["label"],
+                "tokens": row["tokens"],
+                "rank_at_half": row["rank_at_half"],
+                "width": width_for(row["ranks"], row["w_error"], error),
+                **values,
+            }
+        )
+    return pd.DataFrame(rows, columns=["label", "tokens", "rank_at_half", "width", *map(str, COMMON)])
+
+
+def known_models() -> pd.DataFrame:
+    """Model name and hidden size of every model of the registry that states one, narrowest first."""
+    rows = [
+        (f"{family.name}/{model.name}", model.hidden_size)
+        for family in registry.families().values()
+        for model in family.models.values()
+        if model.hidden_size
+    ]
+    frame = pd.DataFrame(rows, columns=["model", "hidden_size"])
+    return frame.sort_values(["hidden_size", "model"], ignore_index=True)
+
+
+def examples(width: int, most: int = 3) -> str:
+    """Known models of the least hidden size that is at least `width`, in words."""
+    models = known_models()
+    wide = models[models["hidden_size"] >= width]
+    if wide.empty:
+        return "no known model is that wide"
+    size = int(wide["hidden_size"].iloc[0])
+    same = wide.loc[wide["hidden_size"] == size, "model"].head(most)
+    return f"{', '.join(same)} ({size:,} wide)"
+
+
+def doublings(curves: pd.DataFrame) -> pd.DataFrame:
+    """What a larger vocabulary does: neighbouring vocabularies of one corpus and order, by what their widths differ.
+
+    Columns: corpus, gram_order, smaller, larger (vocabularies), growth (of the vocabulary), rank_smaller, rank_larger
+    (at half), per_doubling (factor of that rank per doubling of the vocabulary).
+    """
+    rows = []
+    for (_, order), group in curves.groupby(["corpus_id", "gram_order"], sort=False):
+        ordered = group.drop_duplicates("vocabulary").sort_values("vocabulary")
+        for small, large in pairwise(_records(ordered)):
+            growth = large["vocabulary"] / small["vocabulary"]
+            ranks = large["rank_at_half"] / max(small["rank_at_half"], 1)
+            rows.append(
+                {
+                    "corpus": small["corpus"],
+                    "gram_order": order,
+                    "smaller": small["vocabulary"],
+                    "larger": large["vocabulary"],
+                    "growth": growth,
+                    "rank_smaller": small["rank_at_half"],
+                    "rank_larger": large["rank_at_half"],
+                    "per_doubling": ranks ** (np.log(2) / np.log(growth)),
+                }
+            )
+    columns = ["corpus", "gram_order", "smaller", "larger", "growth", "rank_smaller", "rank_larger", "per_doubling"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,146 @@
+"""The width calculator and the tables of heads, on rows small enough to work out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from store_rows import ngram_curve
+
+from saturation.jobs import head_tables, widths
+
+RANKS = np.array([0.0, 1.0, 2.0, 4.0, 8.0])
+ERRORS = np.array([1.0, 0.8, 0.6, 0.2, 0.0])
+
+
+def curves(*changes: dict) -> pd.DataFrame:
+    rows = []
+    for change in changes:
+        curve = ngram_curve(
+            **({"ranks": RANKS, "w_error": ERRORS, "w_error_low": ERRORS, "w_error_high": ERRORS} | change)
+        )
+        rows.append({name: getattr(curve, name) for name in curve.__dataclass_fields__})
+    return pd.DataFrame(rows)
+
+
+class TestWidths:
+    @pytest.mark.parametrize(("width", "error"), [(0, 1.0), (1, 0.8), (3, 0.4), (6, 0.1), (8, 0.0), (9, 0.0)])
+    def test_the_error_at_a_width_is_linear_between_ranks(self, width: int, error: float) -> None:
+        assert widths.w_error_at(RANKS, ERRORS, width) == pytest.approx(error)
+
+    @pytest.mark.parametrize(
+        ("error", "width"), [(1.0, 0), (0.8, 1), (0.5, 3), (0.4, 3), (0.2, 4), (0.19, 5), (0.0, 8)]
+    )
+    def test_the_least_width_for_an_error(self, error: float, width: int) -> None:
+        assert widths.width_for(RANKS, ERRORS, error) == width
+
+    def test_a_row_a_curve(self) -> None:
+        table = widths.calculator(widths.named(curves({})), 0.3)
+        assert table["label"].tolist() == ["corpus.txt · tokenizer.json (5)"]
+        assert table["width"].tolist() == [4]
+        assert table["64"].tolist() == [0.0]
+
+    def test_of_one_matrix_the_exact_curve_of_the_newest_version_stays(self) -> None:
+        found = widths.named(
+            curves({"method": "stochastic"}, {"method": "exact"}, {"method": "stochastic", "gram_order": 3})
+        )
+        assert list(zip(found["gram_order"], found["method"], strict=True)) == [(3, "stochastic"), (5, "exact")]
+        assert found["label"].str.endswith("-grams").all()
+        newer = widths.named(curves({"method": "exact"}, {"method": "stochastic", "version": 2}))
+        assert newer["method"].tolist() == ["stochastic"]
+
+    def test_what_doubling_the_vocabulary_does(self) -> None:
+        known = curves(
+            {"tokenizer_id": "a", "vocabulary": 1000, "rank_at_half": 100},
+            {"tokenizer_id": "b", "vocabulary": 4000, "rank_at_half": 400},
+            {"tokenizer_id": "b", "vocabulary": 4000, "rank_at_half": 7, "corpus_id": "other"},
+        )
+        rows = widths.doublings(widths.named(known))
+        assert rows[["smaller", "larger", "growth"]].values.tolist() == [[1000, 4000, 4.0]]
+        assert rows["per_doubling"].tolist() == pytest.approx([2.0])  # twice the vocabulary, twice the rank
+
+    def test_known_models(self) -> None:
+        known = widths.known_models()
+        assert known["hidden_size"].is_monotonic_increasing
+        assert ("pythia/410m", 1024) in set(known.itertuples(index=False, name=None))
+        assert "(1,024 wide)" in widths.examples(1000)
+        assert widths.examples(10**6) == "no known model is that wide"
+
+    def test_nothing_counted_yet(self) -> None:
+        none = widths.named(curves({}).iloc[:0])
+        assert widths.calculator(none, 0.5).empty
+        assert widths.points(none).empty
+        assert widths.doublings(none).empty
+
+    def test_points_for_the_figure(self) -> None:
+        rows = widths.points(widths.named(curves({})))
+        assert rows["rank"].tolist() == RANKS.tolist()
+        assert rows["low"].tolist() == ERRORS.tolist()
+
+
+def trained(**changes: object) -> dict:
+    row = {
+        "family": "lab",
+        "model": "w2",
+        "step": 10,
+        "parameters": 90,
+        "hidden_size": 2,
+        "text_name": "t",
+        "tokens": 9,
+        "rank": 1,
+        "learning_rate": 0.01,
+        "seed": 0,
+        "w_error": 0.6,
+        "nats_per_token": 3.2,
+        "accuracy": 0.3,
+        "validation_nats_per_token": 3.1,
+        "truncated_nats_per_token": 3.5,
+        "truncated_accuracy": 0.2,
+        "own_nats_per_token": 3.0,
+        "own_accuracy": 0.4,
+    }
+    return row | changes
+
+
+TRUNCATED = pd.DataFrame(
+    [
+        {"family": "lab", "model": model, "step": step, "rank": rank, "nats_per_token": 4.0 - rank / 2, "w_error": 0.5}
+        | {"accuracy": 0.1, "parameters": 90, "hidden_size": 2, "own_nats_per_token": 3.0, "own_accuracy": 0.4}
+        for model in ("w2", "other")
+        for step in (5, 10)
+        for rank in (1, 2)
+    ]
+)
+
+
+class TestHeads:
+    def test_the_rate_with_the_lowest_mean_validation_loss_is_chosen(self) -> None:
+        rows = [
+            trained(learning_rate=0.01, seed=0, validation_nats_per_token=3.1, nats_per_token=3.2),
+            trained(learning_rate=0.01, seed=1, validation_nats_per_token=3.3, nats_per_token=3.4),
+            trained(learning_rate=0.05, seed=0, validation_nats_per_token=3.0, nats_per_token=9.0),
+            trained(learning_rate=0.05, seed=1, validation_nats_per_token=3.5, nats_per_token=9.0),
+        ]
+        table = head_tables.by_rank(pd.DataFrame(rows), TRUNCATED.iloc[:0])
+        row = table[table["kind"] == "trained"].iloc[0]
+        assert row["learning_rate"] == 0.01
+        assert row["nats_per_token"] == pytest.approx(3.3)
+        assert row["spread"] == pytest.approx(np.std([3.2, 3.4], ddof=1))
+
+    def test_trained_truncated_and_own_side_by_side(self) -> None:
+        rows = pd.DataFrame([trained(rank=1), trained(rank=2, nats_per_token=3.0, w_error=0.0)])
+        table = head_tables.by_rank(rows, head_tables.at_step(TRUNCATED, 10))
+        own = table[table["model"] == "w2"]
+        assert own["kind"].tolist() == ["trained", "trained", "truncated", "truncated", "own"]
+        assert own["rank"].tolist() == [1, 2, 1, 2, 2]
+        assert own["nats_per_token"].tolist() == [3.2, 3.0, 3.5, 3.5, 3.0]  # truncated: of the same part of the text
+        other = table[table["model"] == "other"]
+        assert other["kind"].tolist() == ["truncated", "truncated", "own"]
+        assert other["nats_per_token"].tolist() == [3.5, 3.0, 3.0]
+
+    def test_nothing_measured(self) -> None:
+        table = head_tables.by_rank(pd.DataFrame([trained()]).iloc[:0], TRUNCATED.iloc[:0])
+        assert table.empty
+        assert list(table.columns) == head_tables.COLUMNS
+
+    @pytest.mark.parametrize(("step", "shown"), [(0, 5), (6, 5), (7, 5), (8, 10), (99, 10)])
+    def test_each_model_at_its_nearest_step(self, step: int, shown: int) -> None:
+        assert set(head_tables.at_step(TRUNCATED, step)["step"]) == {shown}
