@@ -8,8 +8,10 @@ from saturation.figures.alignment import alignment_curves, alignment_table
 from saturation.figures.anisotropy import at_norm, depth_curves, depth_table, last_layer_curves
 from saturation.figures.coloured import coloured_panels, coloured_table
 from saturation.figures.depth_panels import depth_panels
+from saturation.figures.heads import heads_by_rank, learning_rates, loss_by_w_error, truncated_along_training
 from saturation.figures.layer_map import layer_map
 from saturation.figures.linked import linked_figure, linked_table
+from saturation.figures.ngrams import ngram_curves
 from saturation.figures.performance import loss_panels, metric_curves
 from saturation.figures.scaling import scaling_figure
 from saturation.figures.singular import entropy_curves, map_table, singular_map
@@ -31,15 +33,20 @@ __all__ = [
     "depth_panels",
     "depth_table",
     "entropy_curves",
+    "heads_by_rank",
     "last_layer_curves",
     "layer_map",
+    "learning_rates",
     "linked_figure",
     "linked_table",
+    "loss_by_w_error",
     "loss_panels",
     "map_table",
     "metric_curves",
+    "ngram_curves",
     "page",
     "scaling_figure",
     "singular_map",
     "spectrum_film",
+    "truncated_along_training",
 ]

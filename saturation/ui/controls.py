@@ -26,6 +26,8 @@ WORDS = {
         "peak_learning_rate": "Peak learning rate",
     },
     "fitted": {"final": "Final checkpoints", "best": "Best checkpoints"},
+    "head_metric": {"loss": "Loss", "accuracy": "Accuracy"},
+    "rank_axis": {"linear": "Linear", "log": "Log"},
 }
 TITLES = {
     "view": "Look at",
@@ -36,6 +38,8 @@ TITLES = {
     "divide": "Divide by",
     "by": "Colour by",
     "fitted": "Fit the law to",
+    "head_metric": "Measure",
+    "rank_axis": "Rank axis",
 }
 LONG = ("by",)  # choices with words too long for a row of buttons
 PAPER_RANKS = int(CHOICES["ranks"][0])

@@ -90,6 +90,22 @@ def alignment(family: str, models: tuple[str, ...]) -> pd.DataFrame:
     return _ask("alignment", family, models)
 
 
+def truncated_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
+    return _ask("truncated_heads", family, models)
+
+
+def trained_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
+    return _ask("trained_heads", family, models)
+
+
+def ngrams() -> pd.DataFrame:
+    return _ask("ngrams")
+
+
+def playground() -> pd.DataFrame:
+    return _ask("playground")
+
+
 def top_tokens(family: str, model: str, step: int) -> pd.DataFrame:
     return _ask("top_tokens", family, model, step)
 

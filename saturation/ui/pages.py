@@ -49,6 +49,13 @@ SINGULAR_VALUES = Page(
     controls=("models", "step", "view", "divide", "scale", "ranks", "colour"),
     words=(("plain", "Head as stored"), ("centred", "As the softmax sees it")),
 )
+BOTTLENECK = Page(
+    name="Bottleneck",
+    path="pages/4_Bottleneck.py",
+    question="Is the width the reason?",
+    icon=":material/compress:",
+    controls=("models", "step"),
+)
 MEASURE = Page(
     name="Measure",
     path="pages/7_Measure.py",
@@ -64,4 +71,4 @@ DATA = Page(
     controls=(),
 )
 
-PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, MEASURE, DATA)
+PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, BOTTLENECK, MEASURE, DATA)

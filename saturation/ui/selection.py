@@ -23,6 +23,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "divide": ("largest", "sum"),
     "by": ("parameters", "hidden_size", "vocab_per_width", "peak_learning_rate"),
     "fitted": ("final", "best"),
+    "head_metric": ("loss", "accuracy"),
+    "rank_axis": ("linear", "log"),
 }
 # Numbers that a reader may set: lowest and highest. None in a selection means the default, which may depend on data.
 NUMBERS: dict[str, tuple[float, float]] = {
@@ -34,6 +36,13 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "level": (0.1, 20),  # percent
     "least_anisotropy": (0.005, 1),
     "least_entropy": (1, 500),  # percent
+    "error": (0.01, 0.99),  # W-error
+    "toy_rank": (2, 64),
+    "toy_vocab_size": (16, 4096),
+    "toy_contexts": (16, 2048),
+    "toy_zipf": (0, 2),
+    "toy_scale": (0.5, 6),
+    "toy_seed": (0, 1e6),
 }
 DEFAULT_METRIC = "loss"
 
@@ -54,6 +63,8 @@ class Selection:
     divide: Normalisation = "largest"
     by: str = "parameters"
     fitted: str = "final"
+    head_metric: str = "loss"
+    rank_axis: StepScale = "linear"
     metric: str = DEFAULT_METRIC
     numbers: Mapping[str, float] = field(default_factory=dict)
 
@@ -78,6 +89,8 @@ class Asked:
     divide: str | None = None
     by: str | None = None
     fitted: str | None = None
+    head_metric: str | None = None
+    rank_axis: str | None = None
     metric: str | None = None
     numbers: Mapping[str, str | float] = field(default_factory=dict)
 

@@ -1,0 +1,18 @@
+"""Bottleneck: is the width the reason?"""
+
+import streamlit as st
+
+from saturation.ui import empty, heads, ngrams
+from saturation.ui.data import reported
+from saturation.ui.frame import open_page
+from saturation.ui.pages import BOTTLENECK
+
+view = open_page(BOTTLENECK)
+with reported():
+    if view.selection.step is None:
+        empty.nothing_measured(view)
+    else:
+        view.toolbar()
+        heads.section(view)
+with reported():
+    ngrams.section(view)

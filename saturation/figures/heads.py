@@ -1,0 +1,273 @@
+"""Heads of lower rank: figures 6a, 6b, 8 and 9 of the paper, and truncated heads along training."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from saturation.figures import curves, labels, parts
+from saturation.figures.steps import StepScale, axis, edges, positions
+from saturation.figures.theme import LIGHT, Theme, colour_bar, line_styles
+
+MARGIN = {"l": 62, "r": 16, "t": 48, "b": 52}
+DASHES = {"trained": "solid", "truncated": "dash"}
+# Loss added by a truncated head above which a map's colour no longer changes: the paper's curves end at about 1.5.
+MOST_ADDED = 2.0
+METRICS = {
+    "nats_per_token": ("loss (nats/token)", 1.0, "%{y:.4f} nats/token"),
+    "accuracy": ("top-1 accuracy (%)", 100.0, "%{y:.2f} %"),
+}
+Traces = list[dict[str, Any]]
+
+
+def heads_by_rank(
+    table: pd.DataFrame,
+    metric: str = "nats_per_token",
+    *,
+    span: tuple[float, float] | None = None,
+    theme: Theme = LIGHT,
+) -> go.Figure:
+    """Loss or accuracy (y) by the rank of the head (x, log), one colour a model.
+
+    table: `jobs.head_tables.by_rank`. Solid: trained heads of that rank, with the spread over seeds; dashed: the
+    model's own head cut to it; dotted: the model's own head.
+    """
+    title, factor, hover = METRICS[metric]
+    frame = table[table[metric].notna()]
+    if frame.empty:
+        return parts.empty(theme, "No head of lower rank is measured for these models yet.")
+    sizes, traces = curves.sizes(frame), []
+    ranks = np.unique(frame["rank"].to_numpy(dtype=float))
+    for name, style in line_styles(sizes, theme, span).items():
+        own = frame[frame["model"] == name]
+        label = labels.model(name, sizes[name])
+        for kind in DASHES:
+            rows = own[own["kind"] == kind].sort_values("rank")
+            if len(rows):
+                line = _line(rows, "rank", metric, factor, kind, style["color"], label)
+                line["hovertemplate"] = f"<b>{name}</b> {kind}, rank %{{x}}<br>{hover}%{{text}}<extra></extra>"
+                traces.append(line)
+        whole = own.loc[own["kind"] == "own", metric]
+        if len(whole):
+            traces.append(_level(ranks, factor * float(whole.iloc[0]), style["color"], name, hover))
+    _one_entry_a_model(traces)
+    traces += _kinds(frame, theme)
+    return parts.blank(
+        theme,
+        430,
+        traces,
+        hovermode="closest",
+        margin=MARGIN,
+        showlegend=True,
+        xaxis=rank_axis(ranks, "rank of the head"),
+        yaxis={"title": {"text": title}},
+    )
+
+
+def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
+    """Figure 8: loss of heads of each rank (y) against the W-error that the rank allows on the model's own head (x)."""
+    frame = table[table["nats_per_token"].notna() & table["w_error"].notna() & table["kind"].isin(DASHES)]
+    if frame.empty:
+        return parts.empty(theme, "No head of lower rank is measured for these models yet.")
+    sizes, traces = curves.sizes(frame), []
+    for name, style in line_styles(sizes, theme, span).items():
+        own = frame[frame["model"] == name]
+        for kind in DASHES:
+            rows = own[own["kind"] == kind].sort_values("w_error")
+            if len(rows):
+                label = labels.model(name, sizes[name])
+                line = _line(rows, "w_error", "nats_per_token", 1.0, kind, style["color"], label)
+                line["hovertemplate"] = (
+                    f"<b>{name}</b> {kind}, rank %{{customdata:,}}<br>W-error %{{x:.3f}}<br>%{{y:.4f}} nats/token"
+                    "<extra></extra>"
+                )
+                traces.append(line)
+    _one_entry_a_model(traces)
+    traces += _kinds(frame, theme)
+    return parts.blank(
+        theme,
+        430,
+        traces,
+        hovermode="closest",
+        margin=MARGIN,
+        showlegend=True,
+        xaxis={
+            "title": {"text": "W-error that the rank allows"},
+            "range": [-0.02, 1.02],
+            "showline": True,
+            "ticks": "outside",
+        },
+        yaxis={"title": {"text": "loss (nats/token)"}},
+    )
+
+
+def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
+    """Figure 9: the learning rate chosen for each rank (both axes log); small marks are the rates that were tried.
+
+    tried: `jobs.head_tables.rates`.
+    """
+    if tried.empty:
+        return parts.empty(theme, "No trained head is measured for these models yet.")
+    sizes, traces = curves.sizes(tried), []
+    for name, style in line_styles(sizes, theme, span).items():
+        own = tried[tried["model"] == name].sort_values("rank")
+        for rows, chosen in ((own, False), (own[own["chosen"]], True)):
+            mark = {"size": 9, "color": style["color"]} if chosen else {"size": 5, "color": theme.muted, "opacity": 0.5}
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers" if chosen else "markers",
+                    "x": rows["rank"].to_numpy(dtype=float),
+                    "y": rows["learning_rate"].to_numpy(dtype=float),
+                    "customdata": rows["validation_nats_per_token"].to_numpy(dtype=float),
+                    "line": {"width": 2, "color": style["color"]},
+                    "marker": mark,
+                    "name": labels.model(name, sizes[name]),
+                    "legendgroup": name,
+                    "showlegend": chosen,
+                    "hovertemplate": f"<b>{name}</b> rank %{{x}}<br>learning rate %{{y:.2g}}"
+                    f"{' (chosen)' if chosen else ''}<br>validation loss %{{customdata:.4f}} nats/token<extra></extra>",
+                }
+            )
+    rates = np.unique(tried["learning_rate"].to_numpy(dtype=float))
+    logs = np.log10([rates.min(), rates.max()])
+    return parts.blank(
+        theme,
+        430,
+        traces,
+        hovermode="closest",
+        margin=MARGIN,
+        showlegend=True,
+        xaxis=rank_axis(np.unique(tried["rank"].to_numpy(dtype=float)), "rank of the head"),
+        yaxis={
+            "type": "log",
+            "title": {"text": "learning rate"},
+            "range": [float(logs[0]) - 0.15, float(logs[1]) + 0.15],
+            "tickmode": "array",
+            "tickvals": rates.tolist(),
+            "ticktext": [labels.rate(rate) for rate in rates],
+        },
+    )
+
+
+def truncated_along_training(
+    rows: pd.DataFrame, *, cursor: int | None = None, scale: StepScale = "linear", theme: Theme = LIGHT
+) -> go.Figure:
+    """Loss that a checkpoint's own head adds when cut to a rank (colour, nats/token), by step (x) and rank (y)."""
+    frame = rows.assign(added=rows["nats_per_token"] - rows["own_nats_per_token"])
+    frame = frame[frame["added"].notna()]
+    if frame.empty:
+        return parts.empty(theme, "No truncated head is measured for this model yet.")
+    table = frame.pivot_table(index="rank", columns="step", values="added")
+    steps, ranks = table.columns.to_numpy(dtype=np.int64), table.index.to_numpy(dtype=np.int64)
+    places = np.arange(len(ranks), dtype=float)
+    most = min(max(float(np.nanmax(table.to_numpy())), 1e-6), MOST_ADDED)
+    cells = {
+        "type": "heatmap",
+        "x": edges(positions(steps, scale)),
+        "y": edges(places),
+        "z": table.to_numpy(dtype=np.float32),
+        "customdata": np.stack([np.broadcast_to(steps, table.shape), np.broadcast_to(ranks[:, None], table.shape)], -1),
+        "zmin": 0,
+        "zmax": most,
+        "colorscale": "magma",
+        "hoverongaps": False,
+        "hovertemplate": "+%{z:.4f} nats/token<br>rank %{customdata[1]}<extra>step %{customdata[0]:,}</extra>",
+        "name": "added loss",
+        "colorbar": colour_bar(theme)
+        | {"tickvals": [0, most], "ticktext": ["0", f"{'≥ ' if most == MOST_ADDED else ''}{most:.2g}"]},
+    }
+    figure = parts.blank(
+        theme,
+        380,
+        [cells],
+        margin=parts.MAP_MARGIN,
+        showlegend=False,
+        xaxis=axis(steps, scale),
+        yaxis={
+            "title": {"text": "rank kept"},
+            "range": [-0.5, len(ranks) - 0.5],
+            "tickmode": "array",
+            "tickvals": places.tolist(),
+            "ticktext": [f"{rank:,}" for rank in ranks],
+            "showgrid": False,
+        },
+    )
+    parts.add_title(figure, "added loss", "nats/token above the checkpoint's own head", 1.0, theme)
+    parts.add_marks(figure, frame[["step", "doubtful"]].drop_duplicates("step"), scale, theme, y=-0.5)
+    parts.add_cursor(figure, cursor, scale, theme)
+    return figure
+
+
+def rank_axis(ranks: np.ndarray, title: str) -> dict[str, Any]:
+    """A log axis of ranks with a tick at each of them, or at powers of two where they are many."""
+    shown = ranks if len(ranks) <= 14 else 2.0 ** np.arange(0, np.log2(ranks.max()) + 1)
+    return {
+        "type": "log",
+        "title": {"text": f"{title} (log scale)"},
+        "tickmode": "array",
+        "tickvals": shown.tolist(),
+        "ticktext": [f"{rank:,.0f}" for rank in shown],
+        "range": [float(np.log10(ranks.min())) - 0.05, float(np.log10(ranks.max())) + 0.05],
+        "showline": True,
+        "ticks": "outside",
+    }
+
+
+def _line(rows: pd.DataFrame, x: str, metric: str, factor: float, kind: str, colour: str, label: str) -> dict[str, Any]:
+    spread = rows["spread"].to_numpy(dtype=float) if metric == "nats_per_token" else np.full(len(rows), np.nan)
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": rows[x].to_numpy(dtype=float),
+        "y": factor * rows[metric].to_numpy(dtype=float),
+        "customdata": rows["rank"].to_numpy(dtype=np.int64),
+        "text": [f"<br>seeds differ by {value:.2g}" if value > 0 else "" for value in spread],
+        "line": {"width": 2, "color": colour, "dash": DASHES[kind]},
+        "marker": {"size": 5, "color": colour, "symbol": "circle" if kind == "trained" else "circle-open"},
+        "name": label,
+        "legendgroup": label,
+    }
+    if np.isfinite(spread).any():
+        trace["error_y"] = {"type": "data", "array": np.nan_to_num(spread), "thickness": 1, "width": 3}
+    return trace
+
+
+def _level(ranks: np.ndarray, value: float, colour: str, name: str, hover: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [float(ranks.min()), float(ranks.max())],
+        "y": [value, value],
+        "line": {"width": 1.2, "color": colour, "dash": "dot"},
+        "name": f"{name}, its own head",
+        "showlegend": False,
+        "hovertemplate": f"<b>{name}</b> its own head<br>{hover}<extra></extra>",
+    }
+
+
+def _one_entry_a_model(traces: Traces) -> None:
+    seen: set[str] = set()
+    for trace in traces:
+        group = trace.get("legendgroup")
+        if group is not None:
+            trace["showlegend"] = group not in seen
+            seen.add(group)
+
+
+def _kinds(frame: pd.DataFrame, theme: Theme) -> Traces:
+    """Legend entries that say what solid and dashed mean."""
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [None],
+            "y": [None],
+            "line": {"width": 2, "color": theme.muted, "dash": dash},
+            "name": kind,
+            "hoverinfo": "skip",
+        }
+        for kind, dash in DASHES.items()
+        if (frame["kind"] == kind).any()
+    ]

@@ -1,0 +1,116 @@
+"""Figure 7 of the paper: W-error of n-gram matrices by rank."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from saturation.figures import parts
+from saturation.figures.heads import rank_axis
+from saturation.figures.steps import StepScale
+from saturation.figures.theme import DASHES, LIGHT, Theme, line_styles
+
+KNOWN_WIDTHS = (128, 512, 1024, 2048, 4096, 8192)
+MARGIN = {"l": 62, "r": 16, "t": 72, "b": 52}
+
+
+def ngram_curves(
+    points: pd.DataFrame,
+    *,
+    scale: StepScale = "linear",
+    error: float = 0.5,
+    theme: Theme = LIGHT,
+) -> go.Figure:
+    """W-error (y, 0 to 1) by rank (x, linear or log), one line a corpus and tokenizer, with the band of an estimate.
+
+    points: `jobs.widths.points`. Colour: size of the vocabulary; dash: corpora of one size. Horizontal: `error`.
+    """
+    if points.empty:
+        return parts.empty(theme, "Choose a corpus above, or count one.")
+    first = points.drop_duplicates("label")
+    sizes = {str(label): float(size) for label, size in first[["label", "vocabulary"]].values}
+    styles = line_styles(sizes, theme)
+    traces: list[dict[str, Any]] = []
+    for place, (label, rows) in enumerate(points.groupby("label", sort=False)):
+        rows = rows.sort_values("rank")
+        kept = rows[rows["rank"] > 0] if scale == "log" else rows
+        style = {"color": styles[str(label)]["color"], "dash": DASHES[place % len(DASHES)]}
+        x = kept["rank"].to_numpy(dtype=float)
+        if (rows["method"] != "exact").any():
+            low, high = kept["low"].to_numpy(dtype=float), kept["high"].to_numpy(dtype=float)
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": np.concatenate([x, x[::-1]]),
+                    "y": np.concatenate([high, low[::-1]]),
+                    "fill": "toself",
+                    "fillcolor": style["color"],
+                    "opacity": 0.25,
+                    "line": {"width": 0},
+                    "name": f"{label}, band",
+                    "legendgroup": str(label),
+                    "showlegend": False,
+                    "hoverinfo": "skip",
+                }
+            )
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": x,
+                "y": kept["w_error"].to_numpy(dtype=float),
+                "line": {"width": 2.2, **style},
+                "name": str(label),
+                "legendgroup": str(label),
+                "hovertemplate": f"<b>{label}</b><br>rank %{{x:,}}<br>W-error %{{y:.3f}}<extra></extra>",
+            }
+        )
+    # What lies beyond the last rank with a visible error is empty.
+    visible = points.loc[points["w_error"] > 0.005, "rank"]
+    last = float(max(visible.max() if len(visible) else 1.0, 2.0))
+    shapes = [_line("y", error, theme.warning, "dash")]
+    notes = []
+    for width in KNOWN_WIDTHS:
+        if width < last:
+            at = float(np.log10(width)) if scale == "log" else float(width)
+            shapes.append(_line("x", width, theme.muted, "dot"))
+            notes.append(_note(f"{width:,}", at, theme))
+    ranks = np.unique(points.loc[points["rank"] > 0, "rank"].to_numpy(dtype=float))
+    xaxis = (
+        rank_axis(ranks, "rank, or hidden size")
+        if scale == "log"
+        else {
+            "title": {"text": "rank, or hidden size"},
+            "range": [0, last * 1.02],
+            "showline": True,
+            "ticks": "outside",
+        }
+    )
+    return parts.blank(
+        theme,
+        460,
+        traces,
+        hovermode="closest",
+        margin=MARGIN,
+        showlegend=True,
+        shapes=shapes,
+        annotations=notes,
+        legend={"y": 1.07},
+        xaxis=xaxis,
+        yaxis={"title": {"text": "W-error"}, "range": [-0.02, 1.02]},
+    )
+
+
+def _line(axis: str, value: float, colour: str, dash: str) -> dict[str, Any]:
+    ends = {"x0": 0, "x1": 1, "y0": value, "y1": value, "xref": "x domain", "yref": "y"}
+    if axis == "x":
+        ends = {"x0": value, "x1": value, "y0": 0, "y1": 1, "xref": "x", "yref": "y domain"}
+    line = {"color": colour, "width": 1, "dash": dash}
+    return {"type": "line", **ends, "line": line, "layer": "below", "name": "error" if axis == "y" else "width"}
+
+
+def _note(text: str, at: float, theme: Theme) -> dict[str, Any]:
+    place = {"x": at, "xref": "x", "y": 1, "yref": "y domain", "yanchor": "bottom", "showarrow": False}
+    return place | {"text": text, "font": {"size": 10, "color": theme.muted}}

@@ -1,0 +1,128 @@
+"""Heads of lower rank on the Bottleneck page: figures 6, 8 and 9 of the paper, truncated heads along training."""
+
+import pandas as pd
+import streamlit as st
+
+from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, truncated_along_training
+from saturation.jobs import board, head_tables
+from saturation.ui import data
+from saturation.ui.chart import chart
+from saturation.ui.frame import View
+
+TITLE = "Loss by the rank of the head"
+MEASURES = ("truncated_heads", "trained_head")
+
+
+def section(view: View) -> None:
+    """The figures of what is measured, and a form that measures more."""
+    chosen = view.selection
+    models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
+    step = chosen.step or 0
+    trained = data.trained_heads(chosen.family, models)
+    truncated = data.truncated_heads(chosen.family, models)
+    at_step = head_tables.at_step(trained, step)
+    table = head_tables.by_rank(at_step, head_tables.at_step(truncated, step))
+    table = table[table["model"].isin({*chosen.models, chosen.model})]
+    if table.empty:
+        st.subheader(TITLE, anchor=False)
+        st.caption(
+            f"No head of lower rank is measured for {chosen.family} yet. A truncated head costs one pass over the text "
+            "and no training; a trained one is the paper's experiment."
+        )
+        _form(view)
+        return
+    view.choice("head_metric")
+    span = data.span(chosen.family)
+    accuracy = chosen.head_metric == "accuracy"
+    chart(
+        heads_by_rank(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=view.theme),
+        lambda: table,
+        f"{chosen.family} {chosen.head_metric} at step {labels.step(step)}",
+        "Solid: heads of that rank trained on the model's frozen last states, dashed: its own head cut to that rank, "
+        "dotted: its own head. Where the lines leave the dotted one, the rank is too small for these states.",
+        drawn_from(table),
+        title=TITLE,
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        chart(
+            loss_by_w_error(table, span=span, theme=view.theme),
+            lambda: table,
+            f"{chosen.family} at step {labels.step(step)}",
+            "The same losses against what the rank costs the model's own head: 0 is the whole head, 1 nothing of it.",
+            drawn_from(table),
+            title="Loss by W-error",
+        )
+    with right:
+        if len(at_step):
+            tried = head_tables.rates(at_step)
+            chart(
+                learning_rates(tried, span=span, theme=view.theme),
+                lambda: tried,
+                f"{chosen.family} at step {labels.step(step)}",
+                "The learning rate with the lowest validation loss at each rank, among those tried (small marks).",
+                drawn_from(table[table["kind"] == "trained"]),
+                title="Learning rate by rank",
+            )
+        else:
+            st.subheader("Learning rate by rank", anchor=False)
+            st.caption("Figure 9 of the paper needs trained heads; start them below.")
+    own = truncated[truncated["model"] == chosen.model]
+    if own["step"].nunique() > 1:
+        chart(
+            truncated_along_training(own, cursor=chosen.step, theme=view.theme),
+            lambda: own,
+            view.name,
+            "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank. A bright row that "
+            "ends says that training no longer needs that rank.",
+            drawn_from(own.assign(kind="truncated", text_name=None)),
+            title="Truncated heads along training",
+        )
+    _form(view)
+
+
+def drawn_from(table: pd.DataFrame) -> str:
+    """The line under a figure of heads."""
+    rows = table.drop_duplicates(["model", "step"])
+    runs = [f"{family}/{model}@{labels.step(step)}" for family, model, step in rows[["family", "model", "step"]].values]
+    shown = ", ".join(runs[:4]) + (f" and {len(runs) - 4} more" if len(runs) > 4 else "")
+    kinds = ", ".join(f"{kind} heads" for kind in ("trained", "truncated") if (table["kind"] == kind).any())
+    texts = ", ".join(sorted(table["text_name"].dropna().unique()))
+    tokens = table["tokens"].dropna()
+    amount = f"{labels.step(tokens.max())} tokens" if len(tokens) else ""
+    return " · ".join(part for part in (shown, kinds, f"text {texts}" if texts else "", amount) if part)
+
+
+def _form(view: View) -> None:
+    """Start a job for the selected model; nothing in a demonstration."""
+    chosen, settings = view.selection, data.settings()
+    if settings.mode == "demo" or chosen.step is None:
+        return
+    with st.expander(f"Measure heads of {view.name}", icon=":material/play_circle:"):
+        st.caption(
+            "Truncated: one pass over the family's text, no training. Trained: W = A B on the frozen last states of a "
+            "text, for each rank at four learning rates; minutes for small models. Results appear as they are done; "
+            "a job that is cancelled goes on where it stopped when it is started again."
+        )
+        with st.container(horizontal=True, gap="small"):
+            if st.button(f"Truncate at step {labels.step(chosen.step)}", icon=":material/content_cut:"):
+                _start(view, [chosen.step], train=False)
+            steps = _untruncated(view)
+            if st.button(f"Truncate at {len(steps)} more steps", disabled=not steps, icon=":material/content_cut:"):
+                _start(view, steps, train=False)
+            if st.button(f"Train at step {labels.step(chosen.step)}", type="primary", icon=":material/play_arrow:"):
+                _start(view, [chosen.step], train=True)
+
+
+def _untruncated(view: View) -> list[int]:
+    """Steps of the selected model that have measurements but no truncated heads."""
+    chosen = view.selection
+    done = set(data.truncated_heads(chosen.family, (chosen.model,))["step"])
+    return [step for step in data.steps(chosen.family, chosen.model) if step not in done]
+
+
+def _start(view: View, steps: list[int], train: bool) -> None:
+    targets = [f"{view.name}@{step}" for step in steps]
+    title = targets[0] if len(targets) == 1 else f"{targets[0]} and {len(targets) - 1} more"
+    board.start(data.settings(), "heads", title, {"targets": targets, "train": train})
+    st.rerun()

@@ -1,0 +1,132 @@
+"""n-gram W-error on the Bottleneck page: figure 7 of the paper and the width calculator."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from saturation.figures import labels, ngram_curves
+from saturation.jobs import board, widths
+from saturation.settings import Settings
+from saturation.ui import data
+from saturation.ui.chart import chart, slug
+from saturation.ui.frame import View
+from saturation.ui.words import plain
+
+TITLE = "What rank a corpus asks for"
+UPLOADS = "corpora"
+
+
+def section(view: View) -> None:
+    """W-error by rank for every counted corpus, the calculator, and a form that counts another."""
+    curves = widths.named(data.ngrams())
+    if curves.empty:
+        st.subheader(TITLE, anchor=False)
+        st.caption("No corpus is counted yet.")
+        _form(view)
+        return
+    labelled = list(curves["label"])
+    shown = st.multiselect("Corpora", labelled, default=labelled[:6], key="corpora", placeholder="Choose corpora")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        view.choice("rank_axis")
+        with st.container(width=150):
+            error = view.number(
+                "error", "W-error to reach", 0.5, 0.05, "The share of the n-gram matrix that a width may lose."
+            )
+    kept = curves[curves["label"].isin(shown)]
+    points = widths.points(kept)
+    chart(
+        ngram_curves(points, scale=view.selection.rank_axis, error=error, theme=view.theme),
+        lambda: points,
+        f"{len(kept)} matrices",
+        "The least relative error that any model of a hidden size (x) makes on the corpus's n-gram probabilities. "
+        "Dotted verticals: hidden sizes of known models. A band is the uncertainty of a stochastic estimate.",
+        " · ".join(_provenance(kept)),
+        title=TITLE,
+    )
+    calculator(kept, error)
+    _form(view)
+
+
+def _provenance(curves: pd.DataFrame) -> list[str]:
+    parts = [f"{labels.step(int(curves['tokens'].max()))} tokens at most"] if len(curves) else ["nothing chosen"]
+    methods = ", ".join(sorted(set(curves["method"])))
+    orders = ", ".join(str(order) for order in sorted(set(curves["gram_order"])))
+    return [*parts, f"order {orders}", methods, "every observed context counts once"] if len(curves) else parts
+
+
+def calculator(curves: pd.DataFrame, error: float) -> None:
+    """How wide: a sentence and a row for each corpus and tokenizer; what a larger vocabulary does."""
+    if curves.empty:
+        return
+    st.subheader("How wide must the next model be?", anchor=False)
+    table = widths.calculator(curves, error)
+    for row in table.to_dict("records")[:3]:
+        st.markdown(
+            f"**{plain(row['label'])}**: a W-error of {error:.2f} needs a hidden size of **{row['width']:,}**"
+            f" (half at {row['rank_at_half']:,}); as wide: {widths.examples(row['width'])}."
+        )
+    config = {
+        "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width="large"),
+        "tokens": st.column_config.NumberColumn("tokens", format="localized"),
+        "rank_at_half": st.column_config.NumberColumn("half at", format="localized"),
+        "width": st.column_config.NumberColumn(f"{error:.2f} at", format="localized"),
+    } | {f"{width}": st.column_config.NumberColumn(f"d = {width:,}", format="%.3f") for width in widths.COMMON}
+    st.dataframe(table, hide_index=True, column_config=config, alt="W-error of each corpus at common hidden sizes")
+    st.caption(
+        "A bound on what a linear head of that width can express of the n-grams of this very text, not a promise: a "
+        "larger corpus has more contexts and asks for more, and contexts longer than n - 1 tokens are not seen."
+    )
+    for row in widths.doublings(curves).to_dict("records"):
+        st.markdown(
+            f"{plain(row['corpus'])}: from a vocabulary of {row['smaller']:,} to {row['larger']:,} the rank at half "
+            f"goes from {row['rank_smaller']:,} to {row['rank_larger']:,}, a factor of **{row['per_doubling']:.2f}** "
+            "for each doubling of the vocabulary."
+        )
+
+
+def _form(view: View) -> None:
+    settings = data.settings()
+    if settings.mode == "demo":
+        return
+    with st.expander("Count another corpus", icon=":material/play_circle:"), st.form("corpus", border=False):
+        left, right = st.columns(2, gap="medium")
+        upload = left.file_uploader("Text files", type=["txt", "md", "jsonl", "gz"], key="corpus-upload")
+        path = ""
+        if settings.mode == "local":
+            path = left.text_input("Or a file or folder here, or hub:owner/dataset", key="corpus-path")
+        tokenizer = right.text_input(
+            "Tokenizer",
+            value="bpe:8192",
+            key="corpus-tokenizer",
+            help="A tokenizer.json or SentencePiece .model file, a repository on the hub, or bpe:SIZE to train one of "
+            "that vocabulary on the corpus itself.",
+        )
+        order = right.number_input("Order n", 1, 9, 5, key="corpus-order", help="Contexts are of n - 1 tokens.")
+        method = right.segmented_control(
+            "Method",
+            ["auto", "exact", "stochastic"],
+            default="auto",
+            required=True,
+            key="corpus-method",
+            help="Exact takes minutes for a large vocabulary, stochastic seconds, with an error band.",
+        )
+        if st.form_submit_button("Count", type="primary", icon=":material/play_arrow:"):
+            corpus = path.strip()
+            if upload is not None:
+                corpus = str(_kept(settings, upload.file_id, upload.name, upload.getvalue()))
+            if not corpus:
+                st.warning("Choose a file first.", icon=":material/info:")
+                return
+            options = {"corpus": corpus, "tokenizer": tokenizer.strip(), "order": int(order), "method": method}
+            board.start(settings, "ngram", corpus.rstrip("/").rpartition("/")[2], options)
+            st.rerun()
+
+
+def _kept(settings: Settings, file_id: str, name: str, content: bytes) -> Path:
+    """Where an upload is kept for the worker: under a name of our own making, in a folder of its own."""
+    suffixes = "".join(end for end in Path(name).suffixes[-2:] if end in {".txt", ".md", ".jsonl", ".gz"})
+    path = settings.cache / UPLOADS / slug(file_id) / f"{slug(Path(name).name.split('.')[0]) or 'upload'}{suffixes}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
