@@ -51,5 +51,6 @@ with reported():
         "The diamond is the best loss; a double click shows the full range.",
         data.drawn_from(chosen.family, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
         title=TITLE,
+        method="saturation",
         on_select=follow_click,
     )

@@ -47,6 +47,7 @@ with reported():
         "the profile at the right shows its layers (dotted: first checkpoint, dashed: last).",
         data.drawn_from(chosen.family, ("anisotropy",), (chosen.model,)),
         title="Mean cosine by layer and step",
+        method="anisotropy",
     )
     metric = data.metric(chosen.family, chosen.metric)
     table = coloured_table(
@@ -62,6 +63,7 @@ with reported():
         + " · colours: "
         + data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
         title="Performance coloured by anisotropy",
+        method="anisotropy",
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -73,6 +75,7 @@ with reported():
             "darker to brighter lines are smaller to larger models.",
             data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="By depth",
+            method="anisotropy",
         )
     with right:
         chart(
@@ -82,6 +85,7 @@ with reported():
             "Mean cosine of what the head reads; near 1, all contexts look alike to the head.",
             data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="Last layer along training",
+            method="anisotropy",
         )
     everywhere = data.last_layers()
     if everywhere["family"].nunique() > 1:
@@ -92,4 +96,5 @@ with reported():
             "Every measured model at its last checkpoint, after the final norm; one scale of colours for all.",
             f"{everywhere[['family', 'model']].drop_duplicates().shape[0]} models, each on its family's text",
             title="Families side by side",
+            method="anisotropy",
         )

@@ -35,6 +35,7 @@ with reported():
         "means that one direction dominates the head.",
         data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
         title="Singular values by rank and step",
+        method="spectrum",
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -45,6 +46,7 @@ with reported():
             "Press play or drag: the spectrum over training, with the first and last checkpoint to compare.",
             data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
             title="Spectrum as a film",
+            method="spectrum",
         )
     with right:
         chart(
@@ -54,5 +56,6 @@ with reported():
             "0 when all singular values are equal; it jumps when few directions take over.",
             data.drawn_from(chosen.family, ("spectrum",), chosen.models),
             title="Singular entropy",
+            method="singular-entropy",
         )
     directions.section(view)

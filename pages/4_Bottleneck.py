@@ -1,7 +1,5 @@
 """Bottleneck: is the width the reason?"""
 
-import streamlit as st
-
 from saturation.ui import empty, heads, ngrams
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page

@@ -8,7 +8,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from saturation.figures import standalone
+from saturation.method import entry
 from saturation.ui import look
+from saturation.ui.pages import METHOD
 
 
 def chart(
@@ -19,13 +21,15 @@ def chart(
     provenance: str,
     *,
     title: str,
+    method: str,
     on_select: Callable[[], None] | None = None,
 ) -> None:
     """Draw a figure with everything around it.
 
     `data`: makes the table of the figure, called when the CSV is asked for. `name`: the selection in words; with the
-    title it names the saved files. `guide`: one line on how to read it. `provenance`: one line on what it was
-    drawn from. `on_select`: called when a point is clicked; its event is in the session state under `slug(title)`.
+    title it names the saved files. `guide`: one line on how to read it. `provenance`: one line on what it was drawn
+    from. `method`: the entry of the Method page that defines what is drawn. `on_select`: called when a point is
+    clicked; its event is in the session state under `slug(title)`.
     """
     key = slug(title)
     file = slug(f"{title} {name}")
@@ -43,6 +47,13 @@ def chart(
     with st.container(key=f"under-{key}", horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(provenance, width="stretch")
         with st.container(horizontal=True, gap="small", width="content"):
+            st.page_link(
+                METHOD.path,
+                label="Definition",
+                icon=":material/function:",
+                query_params={**st.session_state.get("_address", {}), "entry": entry(method).key},
+                help=entry(method).title,
+            )
             st.download_button(
                 "CSV",
                 lambda: data().to_csv(index=False),

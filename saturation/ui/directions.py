@@ -40,6 +40,7 @@ def section(view: View) -> None:
         "it orders tokens by how often the text holds them.",
         drawn_from,
         title=TITLE,
+        method="alignment",
     )
     step = nearest(rows["step"].to_numpy(), chosen.step or 0)
     st.markdown(answer(rows, step, chosen.step))

@@ -42,6 +42,7 @@ def section(view: View) -> None:
         "dotted: its own head. Where the lines leave the dotted one, the rank is too small for these states.",
         drawn_from(table),
         title=TITLE,
+        method="trained-heads",
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -52,6 +53,7 @@ def section(view: View) -> None:
             "The same losses against what the rank costs the model's own head: 0 is the whole head, 1 nothing of it.",
             drawn_from(table),
             title="Loss by W-error",
+            method="w-error",
         )
     with right:
         if len(at_step):
@@ -63,6 +65,7 @@ def section(view: View) -> None:
                 "The learning rate with the lowest validation loss at each rank, among those tried (small marks).",
                 drawn_from(table[table["kind"] == "trained"]),
                 title="Learning rate by rank",
+                method="trained-heads",
             )
         else:
             st.subheader("Learning rate by rank", anchor=False)
@@ -77,6 +80,7 @@ def section(view: View) -> None:
             "ends says that training no longer needs that rank.",
             drawn_from(own.assign(kind="truncated", text_name=None)),
             title="Truncated heads along training",
+            method="truncated-heads",
         )
     _form(view)
 

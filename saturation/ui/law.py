@@ -59,6 +59,7 @@ def law_section(view: View, shown: Shown) -> None:
             "than its size and tokens promise.",
             shown.drawn_from,
             title=TITLE,
+            method="scaling-law",
         )
     if law is not None:
         _words(view, law, found, fit_from)

@@ -43,6 +43,7 @@ def section(view: View) -> None:
         "Dotted verticals: hidden sizes of known models. A band is the uncertainty of a stochastic estimate.",
         " · ".join(_provenance(kept)),
         title=TITLE,
+        method="ngram",
     )
     calculator(kept, error)
     _form(view)

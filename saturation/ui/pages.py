@@ -70,5 +70,12 @@ DATA = Page(
     icon=":material/database:",
     controls=(),
 )
+METHOD = Page(
+    name="Method",
+    path="pages/9_Method.py",
+    question="What does it mean?",
+    icon=":material/function:",
+    controls=(),
+)
 
-PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, BOTTLENECK, MEASURE, DATA)
+PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, BOTTLENECK, MEASURE, DATA, METHOD)

@@ -59,6 +59,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         "its best value, the diamond. A double click shows the first descent, which is cut.",
         shown.drawn_from,
         title=f"{metric.label.capitalize() if metric.name in COLUMNS else metric.label} by size",
+        method="saturation",
     )
     if shown.curve["model"].nunique() > 1:
         chart(
@@ -68,6 +69,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
             "The same values on one scale, which shows what follows the first descent.",
             shown.drawn_from,
             title="All models on one axis",
+            method="saturation",
         )
 
 
