@@ -46,13 +46,14 @@ def chart(
     )
     with st.container(key=f"under-{key}", horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(provenance, width="stretch")
-        with st.container(horizontal=True, gap="small", width="content"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
             st.page_link(
                 METHOD.path,
                 label="Definition",
                 icon=":material/function:",
                 query_params={**st.session_state.get("_address", {}), "entry": entry(method).key},
                 help=entry(method).title,
+                width="content",
             )
             st.download_button(
                 "CSV",

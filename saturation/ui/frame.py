@@ -30,6 +30,8 @@ STYLE = """<style>
 .st-key-eyebrow p { font-size: 0.75rem; letter-spacing: 0.06em; margin-bottom: -0.4rem; }
 [data-testid="stSidebar"] [data-testid="stPageLink"] a { padding: 0.3rem 0.5rem; }
 .st-key-provenance p, [class*="st-key-under-"] p { font-size: 0.8rem; line-height: 1.4; }
+[class*="st-key-under-"] [data-testid="stPageLink"] a { padding: 0 0.2rem; }
+[class*="st-key-under-"] [data-testid="stPageLink"] p { font-size: 0.875rem; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }
