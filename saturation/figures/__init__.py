@@ -13,6 +13,7 @@ from saturation.figures.layer_map import layer_map
 from saturation.figures.linked import linked_figure, linked_table
 from saturation.figures.ngrams import ngram_curves
 from saturation.figures.performance import loss_panels, metric_curves
+from saturation.figures.playground import playground_figure
 from saturation.figures.scaling import scaling_figure
 from saturation.figures.singular import entropy_curves, map_table, singular_map
 from saturation.figures.spectrum_film import spectrum_film
@@ -45,6 +46,7 @@ __all__ = [
     "metric_curves",
     "ngram_curves",
     "page",
+    "playground_figure",
     "scaling_figure",
     "singular_map",
     "spectrum_film",

@@ -1,10 +1,10 @@
 """A language whose logits have a known rank, for a playground of the softmax bottleneck.
 
 Logits L = C T^T of `contexts` rows and `vocab_size` columns, with factors C (contexts, rank) and T (vocab_size, rank)
-of orthogonal columns. A head narrower than `rank` cannot give these probabilities, a head of `rank` can (Yang et al. 2018,
-arXiv 1711.03953). The contexts count equally and C^T C = contexts * I, they are whitened, so that T is an ideal head
-W*: what arXiv 2404.07647, theorem 5.3, asks of its singular values can be read off. All in float64, nothing sampled;
-losses and entropies in nats per token.
+of orthogonal columns. A head narrower than `rank` cannot give these probabilities, a head of `rank` can (Yang et al.
+2018, arXiv 1711.03953). The contexts count equally and are whitened, C^T C = contexts * I, so that T is an ideal head
+W* whose singular values theorem 5.3 of arXiv 2404.07647 speaks of. All in float64, nothing sampled; losses and
+entropies in nats per token.
 """
 
 import math
@@ -89,7 +89,7 @@ class RankedLanguage:
 
     @cached_property
     def context_factors(self) -> Values:
-        """C of shape (contexts, rank) with C^T C = contexts * I; its first column is 1 where Zipf's law has a direction."""
+        """C of shape (contexts, rank) with C^T C = contexts * I; its first column is 1 where Zipf's law counts."""
         drawn = np.random.default_rng([self.seed, 1]).standard_normal((self.contexts, self.random_directions))
         ones = np.ones((self.contexts, self.rank - self.random_directions))
         factors = np.linalg.qr(np.hstack([ones, drawn]))[0] * math.sqrt(self.contexts)
@@ -110,7 +110,7 @@ class RankedLanguage:
 
     @cached_property
     def logits(self) -> Values:
-        """True logits of shape (contexts, vocab_size); the mean of each row is 0, which is how the softmax sees them."""
+        """True logits of shape (contexts, vocab_size); each row has mean 0, which is how the softmax sees it."""
         return self.context_factors @ self.token_factors.T
 
     @cached_property
@@ -129,7 +129,7 @@ class RankedLanguage:
         return np.sort(np.linalg.norm(self.token_factors, axis=0))[::-1]
 
     def tail(self, width: int) -> float:
-        """sqrt(sum_{i > width} sigma_i^2) of the ideal head, what no head of that width can hold; 0 from the rank on."""
+        """sqrt(sum_{i > width} sigma_i^2) of the ideal head: what no head of that width holds; 0 from the rank on."""
         return float(np.linalg.norm(self.singular_values[width:]))
 
     def w_error(self, width: int) -> float:
@@ -138,7 +138,7 @@ class RankedLanguage:
 
     @cached_property
     def narrow_gap(self) -> float:
-        """Roughly what a head of width rank - 1 lacks, in nats: a formula fitted to trained heads (factor 1.6 each way).
+        """Roughly what a head of width rank - 1 lacks, in nats: a formula fitted to trained heads, a factor 1.6 off.
 
         Half the mean square of the weakest direction's logits, less what the other directions make up for: the more of
         them there are for each likely token of a context, and for each context in which a token is likely.
@@ -174,11 +174,12 @@ class Bound:
 def bound(widths: Sequence[int], tails: ArrayLike, gaps: ArrayLike, fitted_on: tuple[int, int] | None = None) -> Bound:
     """Theorem 5.3 of arXiv 2404.07647 (gap = O(tail)) with a constant fitted on two widths, judged at all others.
 
-    widths, tails, gaps: (n,), one entry a head. The constant is the larger gap / tail of `fitted_on`, by default the two
-    smallest widths: a gap is nearly quadratic in a small tail, so gap / tail falls as widths grow, and a constant from
-    wider heads says nothing of narrower ones. `above`: the other widths whose gap exceeds constant * tail; where the
-    tail is 0, those whose gap is not closed (0.01 nats is left to training). Raises InputError for fewer than three
-    widths, equal ones, and a constant asked of widths that are not among them or have no tail.
+    widths, tails, gaps: (n,), one entry a head. The constant is the larger gap / tail of `fitted_on`, by default of the
+    two smallest widths: a gap is nearly quadratic in a small tail, so gap / tail falls as widths grow, and a constant
+    from wider heads is too small for narrower ones. `above`: the other widths whose gap exceeds constant * tail, and
+    where the tail is 0 those whose gap is not closed (0.01 nats is left to training).
+    Raises InputError for fewer than three widths, equal ones, and a constant asked of widths that are not among them or
+    have no tail.
     """
     gap_of = dict(zip(widths, np.asarray(gaps, dtype=np.float64), strict=True))
     tail_of = dict(zip(widths, np.asarray(tails, dtype=np.float64), strict=True))

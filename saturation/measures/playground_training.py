@@ -6,7 +6,8 @@ early in its line search at some widths.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +21,14 @@ STEPS = 1000
 LEARNING_RATE = 0.1
 BETAS = (0.9, 0.99)
 INITIAL_SCALE = 0.1
-# A head of two or three directions often stays where tokens are caught on the wrong side of others (at rank 2 half of the
-# starts). It begins with a few directions more, and the weakest of what it has learnt are dropped.
+# A head of two or three directions often stays where tokens are caught on the wrong side of others (half of the starts
+# at rank 2). So it begins with a few directions more, and the weakest of what it has learnt are dropped.
 EXTRA_DIRECTIONS = 4
 WIDE_SHARE = 0.3  # of the steps
 POINTS = 200  # of the curve
+SMALL_TABLE = (
+    2**20
+)  # probabilities: below, a second thread costs more than it gives, on a busy machine several times over
 
 Report = Callable[[int, int], None]
 
@@ -89,6 +93,28 @@ def train_width(
     the head has its final width. Raises InputError for a wrong table, width, number of steps or rate.
     """
     _check(log_probabilities, width, steps, learning_rate)
+    with _threads_for(log_probabilities.size):
+        return _train(log_probabilities, width, steps, learning_rate, seed, report)
+
+
+@contextmanager
+def _threads_for(size: int) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if size < SMALL_TABLE else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    log_probabilities: NDArray[np.float64],
+    width: int,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    report: Report | None,
+) -> TrainedWidth:
     task, generator = _Task(log_probabilities), torch.Generator().manual_seed(seed)
     contexts, vocab_size = log_probabilities.shape
     first = int(steps * WIDE_SHARE)
