@@ -1,6 +1,6 @@
 """Bottleneck: is the width the reason?"""
 
-from saturation.ui import empty, heads, ngrams
+from saturation.ui import empty, heads, ngrams, playground
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import BOTTLENECK
@@ -14,3 +14,5 @@ with reported():
         heads.section(view)
 with reported():
     ngrams.section(view)
+with reported():
+    playground.section(view)

@@ -38,10 +38,10 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "least_entropy": (1, 500),  # percent
     "error": (0.01, 0.99),  # W-error
     "toy_rank": (2, 64),
-    "toy_vocab_size": (16, 4096),
-    "toy_contexts": (16, 2048),
-    "toy_zipf": (0, 2),
-    "toy_scale": (0.5, 6),
+    "toy_vocab_size": (64, 4096),
+    "toy_contexts": (64, 2048),
+    "toy_zipf": (0, 1.5),
+    "toy_scale": (0.1, 4),
     "toy_seed": (0, 1e6),
 }
 DEFAULT_METRIC = "loss"

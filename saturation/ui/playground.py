@@ -1,0 +1,116 @@
+"""The playground on the Bottleneck page: a language of known rank, and what each width loses of it."""
+
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+
+from saturation.errors import InputError
+from saturation.figures import labels, playground_figure
+from saturation.jobs import board
+from saturation.jobs.playground import VERSION
+from saturation.measures.playground import CLOSED, Bound, RankedLanguage, bound
+from saturation.ui import data
+from saturation.ui.chart import chart, slug
+from saturation.ui.frame import View
+from saturation.ui.words import plain
+
+TITLE = "A language of known rank"
+# Label, width of the field's steps, help; the key is that of the selection's number.
+FIELDS = {
+    "rank": ("Rank R", 1, "The rank of the true logits, as the softmax sees them."),
+    "vocab_size": ("Vocabulary", 64, "Tokens; at least four for each unit of rank."),
+    "contexts": ("Contexts", 64, "Distinct contexts, all equally likely; at least four for each unit of rank."),
+    "zipf_exponent": ("Zipf", 0.1, "Exponent of the tokens' frequency; 0 leaves frequency out."),
+    "logit_scale": ("Logit scale", 0.5, "Standard deviation of the logits besides frequency."),
+    "seed": ("Seed", 1, "Another language of the same kind."),
+}
+KEYS = {"zipf_exponent": "toy_zipf", "logit_scale": "toy_scale"}
+DEFAULTS = asdict(RankedLanguage())
+
+
+def section(view: View) -> None:
+    """Controls of the language, what was trained on it, and a button that trains the rest."""
+    slot = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        asked = {name: _field(view, name) for name in FIELDS}
+    rows = trained(data.playground(), asked)
+    with slot:
+        if rows.empty:
+            st.subheader(TITLE, anchor=False)
+            st.caption("No width is trained on this language yet: it takes a worker less than a minute at the default.")
+        else:
+            _figure(view, rows)
+    _start(asked, rows)
+
+
+def trained(rows: pd.DataFrame, asked: dict[str, float]) -> pd.DataFrame:
+    """The widths trained on the language asked for, by the version in force."""
+    kept = rows["version"] == VERSION
+    for name, value in asked.items():
+        kept &= rows[name] == value
+    return rows[kept].sort_values("width", ignore_index=True)
+
+
+def _field(view: View, name: str) -> float:
+    label, step, help = FIELDS[name]
+    with st.container(width=108):
+        value = view.number(KEYS.get(name, f"toy_{name}"), label, DEFAULTS[name], step, help)
+    return value if name in KEYS else round(value)
+
+
+def _figure(view: View, rows: pd.DataFrame) -> None:
+    found = _bound(rows)
+    chart(
+        playground_figure(rows, found.constant if found else None, found.fitted_on if found else (), theme=view.theme),
+        lambda: rows,
+        slug(" ".join(f"{name} {rows[name].iloc[0]:g}" for name in FIELDS)),
+        "Context vectors of width d and a linear head, trained freely on the exact distribution: what stays above the "
+        "entropy is the bottleneck and nothing else. The gap closes where d reaches R. Dashed: the bound of Theorem "
+        "5.3, its constant fitted on the two ringed widths.",
+        f"{len(rows)} widths · entropy {rows['entropy'].iloc[0]:.4f} nats · trained in {rows['seconds'].sum():.0f} s · "
+        f"{rows['software'].iloc[0]}",
+        title=TITLE,
+        method="playground",
+    )
+    st.markdown(answer(rows, found))
+
+
+def _bound(rows: pd.DataFrame) -> Bound | None:
+    if len(rows) < 3 or (rows["width"] < rows["rank"]).sum() < 2:
+        return None
+    return bound(rows["width"].tolist(), rows["tail"], rows["gap"])
+
+
+def answer(rows: pd.DataFrame, found: Bound | None) -> str:
+    """What the widths show, in words."""
+    rank = int(rows["rank"].iloc[0])
+    closed = rows.loc[rows["gap"] < CLOSED, "width"]
+    open_ = rows.loc[rows["gap"] >= CLOSED]
+    parts = []
+    if len(closed):
+        parts.append(
+            f"The gap is closed (under {CLOSED:g} nats) from a width of **{closed.min()}** on; the rank is {rank}."
+        )
+    if len(open_):
+        widest = open_.iloc[-1]
+        parts.append(f"A width of {widest['width']:.0f} still loses **{labels.number(widest['gap'])} nats** per token.")
+    if found is not None:
+        first, second = found.fitted_on
+        holds = "holds at every other width" if found.holds else f"is exceeded at {', '.join(map(str, found.above))}"
+        parts.append(f"The bound with its constant fitted on the widths {first} and {second} {holds}.")
+    return " ".join(parts)
+
+
+def _start(asked: dict[str, float], rows: pd.DataFrame) -> None:
+    """A button that trains this language's widths; a sentence where there is no such language."""
+    if data.settings().mode == "demo" or len(rows) >= 3:
+        return
+    try:
+        language = RankedLanguage(**asked)  # type: ignore[arg-type]
+    except InputError as error:
+        st.warning(plain(str(error)), icon=":material/info:")
+        return
+    if st.button("Train its widths", type="primary", icon=":material/play_arrow:", key="train-playground"):
+        board.start(data.settings(), "playground", f"a language of rank {language.rank}", asdict(language))
+        st.rerun()
