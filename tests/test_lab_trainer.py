@@ -14,7 +14,6 @@ from saturation.errors import CheckpointError, InputError, NotFiniteError, Satur
 from saturation.lab import Language, RunConfig
 from saturation.lab import trainer as trainer_module
 from saturation.lab.config import bundled_runs, parse_runs
-from saturation.lab.head_loss import HeadLoss
 from saturation.lab.tokenizer import build_tokenizer, save_tokenizer
 from saturation.lab.trainer import (
     build_model,
@@ -24,6 +23,7 @@ from saturation.lab.trainer import (
     train_run,
     training_batches,
 )
+from saturation.measures.head_loss import HeadLoss
 
 LANGUAGE = Language(vocab_size=50, classes=4, rank=8, seed=1)
 CONFIG = RunConfig(

@@ -11,6 +11,7 @@ from saturation.checkpoints.head import EMBEDDINGS, HEADS, head_tensor
 from saturation.checkpoints.source import Source
 from saturation.errors import CheckpointError, InputError, NoHeadError, NotFiniteError
 from saturation.measures.forward_pass import Parts
+from saturation.measures.head import Head
 
 DTYPES = {
     "float32": torch.float32,
@@ -175,21 +176,23 @@ def _blocks(decoder: torch.nn.Module, layers: int, path: Path) -> tuple[torch.nn
 
 def _take_apart(model: Any, path: Path, device: torch.device) -> Parts:
     config = model.config.get_text_config()
-    head = model.get_output_embeddings()
-    if head is None:
+    linear = model.get_output_embeddings()
+    if linear is None:
         raise NoHeadError(f"The model in {path} has no output head; give a causal language model.")
     decoder = model.get_decoder()
-    cap = getattr(config, "final_logit_softcapping", None)
+    bias = getattr(linear, "bias", None)
+    head = Head(
+        linear.weight.detach(),
+        None if bias is None else bias.detach(),
+        getattr(config, "final_logit_softcapping", None),
+    )
 
     def base(ids: torch.Tensor) -> torch.Tensor:
         return decoder(input_ids=ids, use_cache=False).last_hidden_state
 
-    def logits(states: torch.Tensor) -> torch.Tensor:
-        scores = head(states)
-        return cap * torch.tanh(scores / cap) if cap else scores
-
-    _verify(model, base, logits, path, device)
-    return Parts(base, _blocks(decoder, config.num_hidden_layers, path), logits, head.weight.shape[0], device)
+    _verify(model, base, head, path, device)
+    blocks = _blocks(decoder, config.num_hidden_layers, path)
+    return Parts(base, blocks, head, linear.weight.shape[0], device, head)
 
 
 @torch.inference_mode()

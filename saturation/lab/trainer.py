@@ -25,8 +25,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from saturation.errors import CheckpointError, InputError, NotFiniteError
 from saturation.lab.config import RunConfig
-from saturation.lab.head_loss import HeadLoss
 from saturation.lab.tokenizer import save_tokenizer
+from saturation.measures.head_loss import HeadLoss
 
 DATA_STREAM = 2  # keeps the training data's random numbers apart from those of the language and its texts
 BLOCK_STEPS = 256  # data is drawn this many steps at a time: 2 MB of tokens at 1024 a step

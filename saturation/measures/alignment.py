@@ -15,12 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import eigh, svd
 from scipy.stats import t as student
 
 from saturation.errors import InputError
 from saturation.measures import spectrum
-from saturation.measures.spectrum import GRAM_CONDITION_LIMIT, ROWS_PER_CHUNK, Spectrum
+from saturation.measures.spectrum import ROWS_PER_CHUNK, Spectrum
 
 Array = NDArray[np.float64]
 
@@ -81,8 +80,8 @@ def leading_vectors(weight: torch.Tensor | NDArray[np.floating], count: int = LE
     mean, products = spectrum.row_mean(matrix), spectrum.gram(matrix)
     scale = float(np.trace(products))
     kept = min(count, vocab_size, hidden_size)
-    plain = _right_vectors(matrix, products, scale, kept, None)
-    centred = _right_vectors(matrix, products - vocab_size * np.outer(mean, mean), scale, kept, mean)
+    plain = spectrum.right_vectors(matrix, products, scale, kept, None)
+    centred = spectrum.right_vectors(matrix, products - vocab_size * np.outer(mean, mean), scale, kept, mean)
     projected = _project(matrix, np.hstack([plain, centred]))
     floor = max(vocab_size, hidden_size) * np.finfo(np.float64).eps * np.sqrt(scale)
     split = plain.shape[1]
@@ -90,17 +89,6 @@ def leading_vectors(weight: torch.Tensor | NDArray[np.floating], count: int = LE
         _normalised(projected[:, :split], floor),
         _normalised(projected[:, split:] - mean @ centred, floor),
     )
-
-
-def _right_vectors(matrix: torch.Tensor, products: Array, scale: float, count: int, shift: Spectrum | None) -> Array:
-    """The `count` leading right singular vectors as columns (hidden_size, count), largest first."""
-    hidden_size = len(products)
-    span = (hidden_size - count, hidden_size - 1)
-    values, vectors = eigh(products, lower=False, subset_by_index=span, check_finite=False)
-    if values[0] * GRAM_CONDITION_LIMIT**2 >= scale:
-        return vectors[:, ::-1]
-    factor = spectrum.triangle(matrix, shift)
-    return svd(factor, full_matrices=False, overwrite_a=True, check_finite=False)[2][:count].T
 
 
 def _project(matrix: torch.Tensor, directions: Array) -> Array:

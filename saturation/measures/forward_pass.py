@@ -14,6 +14,7 @@ import torch
 
 from saturation.errors import InputError, NotFiniteError, TextError
 from saturation.measures.anisotropy import RunningAnisotropy, RunningCentredAnisotropy
+from saturation.measures.head import Head
 from saturation.measures.loss import Loss, RunningLoss
 
 TOKENS_PER_BATCH = 4096
@@ -27,6 +28,7 @@ class Parts:
     base: input ids (batch, length) -> the states (batch, length, hidden_size) that the head reads.
     blocks: the transformer blocks in order.
     logits: states (n, hidden_size) -> logits (n, vocab_size), with all that follows the head.
+    head: the same map in pieces, where another head is to take its place.
     """
 
     base: Callable[[torch.Tensor], torch.Tensor]
@@ -34,6 +36,7 @@ class Parts:
     logits: Callable[[torch.Tensor], torch.Tensor]
     vocab_size: int
     device: torch.device
+    head: Head | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,29 @@ def window_batches(
             yield input_windows[chosen], target_windows[chosen]
     if cut < len(tokens):
         yield inputs[None, cut:], tokens[None, cut:]
+
+
+@torch.inference_mode()
+def state_batches(
+    parts: Parts, tokens: torch.Tensor, first_token: int, context_length: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of (states (n, hidden_size) that the head reads, targets (n,)) of a text in the protocol's windows.
+
+    tokens: (n,) ids without special tokens. Both are on the model's device.
+    Raises TextError below two tokens, InputError for ids outside the vocabulary, NotFiniteError for NaN.
+    """
+    if len(tokens) < 2:
+        raise TextError(f"The text has {len(tokens)} token(s); at least two are needed to measure a loss.")
+    if int(tokens.max()) >= parts.vocab_size or int(tokens.min()) < 0:
+        raise InputError(
+            f"The tokenizer gives token {int(tokens.max())}, but the model's vocabulary ends at "
+            f"{parts.vocab_size - 1}; use the tokenizer that the model was trained with."
+        )
+    for inputs, targets in window_batches(tokens, first_token, context_length):
+        states = parts.base(inputs.to(parts.device))
+        if not torch.isfinite(states).all():
+            raise NotFiniteError("The model's hidden states overflow to NaN or infinity; try --dtype float32.")
+        yield states.reshape(-1, states.shape[-1]), targets.reshape(-1).to(parts.device)
 
 
 class _LayerSums:
@@ -133,27 +159,16 @@ def measure_text(
     progress is called with (tokens done, n) after each batch.
     Raises TextError below two tokens, InputError for ids outside the vocabulary, NotFiniteError for NaN.
     """
-    if len(tokens) < 2:
-        raise TextError(f"The text has {len(tokens)} token(s); at least two are needed to measure a loss.")
-    if int(tokens.max()) >= parts.vocab_size or int(tokens.min()) < 0:
-        raise InputError(
-            f"The tokenizer gives token {int(tokens.max())}, but the model's vocabulary ends at "
-            f"{parts.vocab_size - 1}; use the tokenizer that the model was trained with."
-        )
     total = len(tokens)
     hooks = _Hooks(parts.blocks, total) if anisotropy else None
     head_input, running = _LayerSums(total), RunningLoss()
     done = 0
     try:
-        for inputs, targets in window_batches(tokens, first_token, context_length):
-            states = parts.base(inputs.to(parts.device))
-            if not torch.isfinite(states).all():
-                raise NotFiniteError("The model's hidden states overflow to NaN or infinity; try --dtype float32.")
+        for states, targets in state_batches(parts, tokens, first_token, context_length):
             if anisotropy:
                 head_input.update(states)
             if loss:
-                flat = states.reshape(-1, states.shape[-1])
-                running.update(flat, targets.reshape(-1).to(parts.device), parts.logits, parts.vocab_size)
+                running.update(states, targets, parts.logits, parts.vocab_size)
             done += targets.numel()
             if progress:
                 progress(done, total)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import blas, eigvalsh, qr, svdvals
+from scipy.linalg import blas, eigh, eigvalsh, qr, svd, svdvals
 
 from saturation.errors import InputError, NotFiniteError
 
@@ -88,6 +88,23 @@ def triangle(matrix: torch.Tensor, shift: Spectrum | None = None) -> NDArray[np.
 
 def _accurate(matrix: torch.Tensor, shift: Spectrum | None) -> Spectrum:
     return svdvals(triangle(matrix, shift), overwrite_a=True, check_finite=False)
+
+
+def right_vectors(
+    matrix: torch.Tensor, products: NDArray[np.float64], scale: float, count: int, shift: Spectrum | None
+) -> NDArray[np.float64]:
+    """The `count` leading right singular vectors as columns (hidden_size, count), largest first.
+
+    products: upper triangle of the Gram matrix of `matrix` less `shift`; scale: the trace that its rounding goes by.
+    Where that rounding would show in the smallest of these vectors, they come from a QR factorisation instead.
+    """
+    hidden_size = len(products)
+    span = (hidden_size - count, hidden_size - 1)
+    values, vectors = eigh(products, lower=False, subset_by_index=span, check_finite=False)
+    if values[0] * GRAM_CONDITION_LIMIT**2 >= scale:
+        return vectors[:, ::-1]
+    factor = triangle(matrix, shift)
+    return svd(factor, full_matrices=False, overwrite_a=True, check_finite=False)[2][:count].T
 
 
 def head_spectra(weight: torch.Tensor | NDArray[np.floating]) -> HeadSpectra:
