@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 LAB_TOKENS = 50_000
 LAB_SEED = 20240411
+# Long enough that a head trained on most of it does not learn it by heart.
+LONG_LAB_TOKENS = 1_000_000
+LONG_LAB_SEED = 20240412
 PYTHON_TOPICS = "python-topics"
 LAB_LANGUAGE = "lab-language"
+LONG_LAB_LANGUAGE = "lab-language-long"
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,19 @@ def lab_language() -> "Language":
 
 
 def _lab_text() -> Text:
-    content = lab_language().text(LAB_TOKENS, LAB_SEED)
-    return Text(LAB_LANGUAGE, content, f"{LAB_TOKENS} tokens of the lab's synthetic language, seed {LAB_SEED}")
+    return _of_the_lab(LAB_LANGUAGE, LAB_TOKENS, LAB_SEED)
 
 
-NAMED = {LAB_LANGUAGE: _lab_text, PYTHON_TOPICS: _python_topics}
+def _long_lab_text() -> Text:
+    return _of_the_lab(LONG_LAB_LANGUAGE, LONG_LAB_TOKENS, LONG_LAB_SEED)
+
+
+def _of_the_lab(name: str, tokens: int, seed: int) -> Text:
+    content = lab_language().text(tokens, seed)
+    return Text(name, content, f"{tokens} tokens of the lab's synthetic language, seed {seed}")
+
+
+NAMED = {LAB_LANGUAGE: _lab_text, LONG_LAB_LANGUAGE: _long_lab_text, PYTHON_TOPICS: _python_topics}
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from saturation import __version__, settings
-from saturation.cli import evaluating, lab, measuring, packs, playground, serving
+from saturation.cli import evaluating, heads, lab, measuring, packs, playground, serving
 from saturation.cli.shared import Context
 from saturation.errors import SaturationError
 
@@ -30,6 +30,7 @@ COMMANDS: tuple[click.Command, ...] = (
     measuring.sweep_command,
     measuring.audit_command,
     measuring.onset_command,
+    heads.heads_command,
     evaluating.evaluate_command,
     playground.playground_command,
     lab.lab_group,

@@ -66,7 +66,7 @@ class Measurer:
         report = progress or (lambda what, done, total: None)
         source = open_source(checkpoint, self.cache, self.request.keep)
         head, shape = read_head(source, self.request.head_tensor)
-        row = _row(checkpoint, source, shape)
+        row = checkpoint_row(checkpoint, source, shape)
         head_bytes = source.bytes_read
         text = self._reader.read(checkpoint, source, shape) if self.request.needs_pass else None
         counted = self._reader.count(checkpoint, source) if "alignment" in self.request.measures else None
@@ -166,7 +166,8 @@ class Measurer:
         return {item.measure: replace(item, **cost, **values[item.measure]) for item in planned}
 
 
-def _row(checkpoint: Checkpoint, source: Source, shape: Shape) -> CheckpointRow:
+def checkpoint_row(checkpoint: Checkpoint, source: Source, shape: Shape) -> CheckpointRow:
+    """What the store keeps of a checkpoint."""
     stated = registry.families()[checkpoint.family].models.get(checkpoint.model)
     return CheckpointRow(
         family=checkpoint.family,

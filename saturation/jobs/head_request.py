@@ -1,0 +1,30 @@
+"""What is asked of `heads`. Imports no torch, so that the dashboard can make requests."""
+
+from dataclasses import dataclass
+
+from saturation.errors import InputError
+
+
+@dataclass(frozen=True)
+class HeadsRequest:
+    """Heads of which ranks, and whether trained ones too.
+
+    ranks: empty for powers of two below the hidden size, and the hidden size. learning_rates: empty for the paper's
+    range. seeds: how many heads for each rank and rate. init: normal (as in the paper) or truncated.
+    """
+
+    ranks: tuple[int, ...] = ()
+    train: bool = True
+    learning_rates: tuple[float, ...] = ()
+    seeds: int = 1
+    init: str = "normal"
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds train no head; take at least one.")
+        wrong = [rate for rate in self.learning_rates if not 0 < rate < float("inf")]
+        if wrong:
+            raise InputError(f"A learning rate of {wrong[0]} cannot be used; it must be above 0.")
+        low = [rank for rank in self.ranks if rank < 1]
+        if low:
+            raise InputError(f"A head of rank {low[0]} cannot be made; ranks start at 1.")
