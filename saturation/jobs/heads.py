@@ -33,6 +33,7 @@ from saturation.settings import Settings
 from saturation.store import CheckpointRow, Measurement, Store
 
 Report = Callable[[int, int, str], None]
+SHARES = 1000  # of a target, in the progress of a job
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class _Work:
         ends = [0, *(self.cuts or ())]
         train, validation, evaluation = (kept.part(first, last) for first, last in pairwise(ends))
         factors = Factors(head) if self.heads.init == TRUNCATED else None
-        w_error = dict(zip(self.ranks, truncated.series["w_error"], strict=True))
+        place_of = {rank: place for place, rank in enumerate(self.ranks)}
         for place, (how, item) in enumerate(untrained):
             done, start = missing - len(untrained) + place, time.perf_counter()
             name = f"rank {how.rank}, learning rate {how.learning_rate:g}, seed {how.seed}"
@@ -239,8 +240,10 @@ class _Work:
                 "validation_nats_per_token": found.validation_nats,
                 "train_steps": float(found.steps),
                 "best_step": float(found.best_step),
-                "w_error": w_error[how.rank],
-                "own_nats_per_token": truncated.scalars["own_nats_per_token"],
+                "w_error": truncated.series["w_error"][place_of[how.rank]],
+                "truncated_nats_per_token": truncated.series["nats_per_token"][place_of[how.rank]],
+                "truncated_accuracy": truncated.series["accuracy"][place_of[how.rank]],
+                **truncated.scalars,
             }
             yield replace(
                 item,
@@ -260,13 +263,20 @@ def _head(parts: Parts) -> Head:
 def run_job(settings: Settings, options: Mapping[str, Any], report: Report) -> None:
     """A job of the dashboard; one that is run again goes on after the last head that was stored.
 
-    options: target, and any of text, max_tokens and device (as in `Request`), ranks, train, learning_rates, seeds and
+    options: targets, one checkpoint each, and any of text, max_tokens and device (as in `Request`), ranks, train, learning_rates, seeds and
     init (as in `HeadsRequest`). Raises SaturationError.
     """
     reading = {name: options[name] for name in ("text", "max_tokens", "device") if options.get(name) is not None}
     asked = {name: options[name] for name in HeadsRequest.__dataclass_fields__ if options.get(name) is not None}
     for name in ("ranks", "learning_rates"):
         asked[name] = tuple(asked.get(name, ()))
-    checkpoint = resolve_one(options["target"], settings.cache)
-    store = Store(settings.store_path)
-    measure_heads(store, checkpoint, Request(**reading), HeadsRequest(**asked), report, settings.cache)
+    store, targets = Store(settings.store_path), list(options["targets"])
+    for place, target in enumerate(targets):
+
+        def within(done: int, total: int, message: str, place: int = place, target: str = target) -> None:
+            # Each target is one part of the whole, whatever is missing of it.
+            share = round(SHARES * (place + done / max(total, 1)))
+            report(share, SHARES * len(targets), message if len(targets) == 1 else f"{target}: {message}")
+
+        checkpoint = resolve_one(target, settings.cache)
+        measure_heads(store, checkpoint, Request(**reading), HeadsRequest(**asked), within, settings.cache)
