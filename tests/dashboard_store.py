@@ -1,12 +1,15 @@
 """A small store with known numbers for the tests of pages: pythia/14m turns, pythia/31m falls, step by step."""
 
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from saturation.jobs.request import VERSIONS
-from saturation.store import CheckpointRow, Measurement, Store, TextRow
+from saturation.jobs import playground
+from saturation.jobs.request import HEAD_VERSIONS, VERSIONS
+from saturation.measures.playground import RankedLanguage
+from saturation.store import CheckpointRow, Measurement, NgramCurve, PlaygroundRow, Store, TextRow
 
 STEPS = (0, 1, 2, 4, 8, *range(1000, 11_000, 1000))
 MODELS = {"14m": (14_067_712, 6, 128), "31m": (30_494_720, 6, 160)}
@@ -95,6 +98,93 @@ def alignment(step: int, on_text: dict) -> Measurement:
     scalars = {"tokens_seen": 1000.0, "correlation_by_chance": 0.0815}
     return Measurement(
         measure="alignment", version=VERSIONS["alignment"], scalars=scalars, series=series, labels=labels, **on_text
+    )
+
+
+def heads(model: str, step: int) -> list[Measurement]:
+    """Truncated heads at every step; at the last one of 14m trained ones too, best at the rate of 0.01."""
+    own = loss(model, step)
+    size = MODELS[model][2]
+    base = measurements(model, step)[-1]
+    ranks = [1.0, 32.0, float(size)]
+    series = {"ranks": ranks, "nats_per_token": [own + 2, own + 1, own], "accuracy": [0.1, 0.2, 0.3]}
+    series |= {"w_error": [0.9, 0.5, 0.0]}
+    series |= {f"centred_{name}": series[name] for name in ("nats_per_token", "accuracy", "w_error")}
+    scalars = {"own_nats_per_token": own, "own_accuracy": 0.3}
+    found = [
+        replace(
+            base, measure="truncated_heads", version=HEAD_VERSIONS["truncated_heads"], scalars=scalars, series=series
+        )
+    ]
+    if (model, step) != ("14m", 10_000):
+        return found
+    for place, rank in enumerate(ranks):
+        for rate, more in ((0.001, 0.5), (0.01, 0.0)):
+            nats = own + (0.5 if rank < size else 0) + more
+            values = {"rank": rank, "learning_rate": rate, "seed": 0.0, "nats_per_token": nats, "accuracy": 0.25}
+            values |= {"validation_nats_per_token": nats, "w_error": series["w_error"][place], "train_steps": 10.0}
+            values |= {"truncated_nats_per_token": series["nats_per_token"][place], "truncated_accuracy": 0.2}
+            found.append(
+                replace(
+                    base,
+                    measure="trained_head",
+                    version=HEAD_VERSIONS["trained_head"],
+                    inputs=f"{rank} {rate}",
+                    scalars=values | scalars,
+                    series={},
+                )
+            )
+    return found
+
+
+def fill_bottleneck(store: Store) -> None:
+    """Heads of both models, a corpus counted under two vocabularies, and the playground's default language."""
+    store.add(row for model in MODELS for step in STEPS for row in heads(model, step))
+    moment, ranks = datetime(2026, 1, 2, tzinfo=UTC), [0, 64, 1024, 4096]
+    for vocabulary, errors in ((4096, [1.0, 0.8, 0.4, 0.0]), (8192, [1.0, 0.9, 0.6, 0.2])):
+        store.add_ngrams(
+            [
+                NgramCurve(
+                    corpus_id="corpus",
+                    corpus="corpus.txt",
+                    corpus_source="hand-made",
+                    tokenizer_id=str(vocabulary),
+                    tokenizer=f"bpe:{vocabulary}",
+                    gram_order=5,
+                    method="exact",
+                    version=1,
+                    tokens=1000,
+                    contexts=900,
+                    vocabulary=vocabulary,
+                    tokens_seen=vocabulary,
+                    frobenius_norm=20.0,
+                    rank_at_half=vocabulary // 5,
+                    ranks=ranks,
+                    w_error=errors,
+                    w_error_low=errors,
+                    w_error_high=errors,
+                    seconds=1.0,
+                    measured_at=moment,
+                    software="test",
+                )
+            ]
+        )
+    language = asdict(RankedLanguage())
+    store.add_playground(
+        PlaygroundRow(
+            **language,
+            width=width,
+            version=playground.VERSION,
+            gap=max(0.0, (16 - width) / 10),
+            entropy=2.5,
+            w_error=max(0.0, 1 - width / 16),
+            tail=max(0.0, 32.0 - 2 * width),
+            train_steps=10,
+            seconds=1.0,
+            measured_at=moment,
+            software="test",
+        )
+        for width in (1, 2, 8, 16)
     )
 
 

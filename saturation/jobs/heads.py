@@ -263,8 +263,8 @@ def _head(parts: Parts) -> Head:
 def run_job(settings: Settings, options: Mapping[str, Any], report: Report) -> None:
     """A job of the dashboard; one that is run again goes on after the last head that was stored.
 
-    options: targets, one checkpoint each, and any of text, max_tokens and device (as in `Request`), ranks, train, learning_rates, seeds and
-    init (as in `HeadsRequest`). Raises SaturationError.
+    options: targets, one checkpoint each, and any of text, max_tokens and device (as in `Request`), ranks, train,
+    learning_rates, seeds and init (as in `HeadsRequest`). Raises SaturationError.
     """
     reading = {name: options[name] for name in ("text", "max_tokens", "device") if options.get(name) is not None}
     asked = {name: options[name] for name in HeadsRequest.__dataclass_fields__ if options.get(name) is not None}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from saturation.figures import labels, ngram_curves
 from saturation.jobs import board, widths
@@ -15,6 +16,8 @@ from saturation.ui.words import plain
 
 TITLE = "What rank a corpus asks for"
 UPLOADS = "corpora"
+UPLOAD_MB = 200
+BPE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 
 
 def section(view: View) -> None:
@@ -92,17 +95,13 @@ def _form(view: View) -> None:
         return
     with st.expander("Count another corpus", icon=":material/play_circle:"), st.form("corpus", border=False):
         left, right = st.columns(2, gap="medium")
-        upload = left.file_uploader("Text files", type=["txt", "md", "jsonl", "gz"], key="corpus-upload")
+        upload = left.file_uploader(
+            "A text file", type=["txt", "md", "jsonl", "gz"], key="corpus-upload", max_upload_size=UPLOAD_MB
+        )
         path = ""
         if settings.mode == "local":
             path = left.text_input("Or a file or folder here, or hub:owner/dataset", key="corpus-path")
-        tokenizer = right.text_input(
-            "Tokenizer",
-            value="bpe:8192",
-            key="corpus-tokenizer",
-            help="A tokenizer.json or SentencePiece .model file, a repository on the hub, or bpe:SIZE to train one of "
-            "that vocabulary on the corpus itself.",
-        )
+        tokenizer = _tokenizer(right, local=settings.mode == "local")
         order = right.number_input("Order n", 1, 9, 5, key="corpus-order", help="Contexts are of n - 1 tokens.")
         method = right.segmented_control(
             "Method",
@@ -119,9 +118,24 @@ def _form(view: View) -> None:
             if not corpus:
                 st.warning("Choose a file first.", icon=":material/info:")
                 return
-            options = {"corpus": corpus, "tokenizer": tokenizer.strip(), "order": int(order), "method": method}
+            options = {"corpus": corpus, "tokenizer": tokenizer, "order": int(order), "method": method}
             board.start(settings, "ngram", corpus.rstrip("/").rpartition("/")[2], options)
             st.rerun()
+
+
+def _tokenizer(place: DeltaGenerator, local: bool) -> str:
+    """Any tokenizer on a machine of one's own; on a hosted one only those trained here, since a name can be a path."""
+    if not local:
+        size = place.selectbox("Vocabulary of a BPE trained on the text", BPE_SIZES, index=3, key="corpus-bpe")
+        return f"bpe:{size}"
+    typed = place.text_input(
+        "Tokenizer",
+        value="bpe:8192",
+        key="corpus-tokenizer",
+        help="A tokenizer.json or SentencePiece .model file, a repository on the hub, or bpe:SIZE to train one of "
+        "that vocabulary on the corpus itself.",
+    )
+    return typed.strip()
 
 
 def _kept(settings: Settings, file_id: str, name: str, content: bytes) -> Path:
