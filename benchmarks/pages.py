@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from saturation.families import registry
-from saturation.jobs.request import VERSIONS
+from saturation.jobs.request import HEAD_VERSIONS, VERSIONS
 from saturation.settings import ROOT
-from saturation.store import CheckpointRow, Evaluation, Measurement, Store, TextRow
+from saturation.store import CheckpointRow, Evaluation, Measurement, NgramCurve, Store, TextRow
 
 STEPS = (0, *(2**power for power in range(10)), *range(1000, 144_000, 1000))
 TEXT = TextRow("benchmark-text", "benchmark text", "made for this benchmark", 1000, 200)
@@ -94,6 +94,9 @@ def fill(store: Store) -> None:
                 ),
                 Measurement(**on_text, measure="loss", version=VERSIONS["loss"], scalars=losses),
             ]
+            rows.append(truncated(on_text, model.hidden_size, loss))
+            if step == STEPS[-1]:
+                rows += [trained(on_text, rank, rate, loss) for rank in (8, 64, 512) for rate in (0.001, 0.01, 0.05)]
             results += [
                 Evaluation(
                     family="pythia",
@@ -113,6 +116,70 @@ def fill(store: Store) -> None:
             ]
         store.add(rows)
         store.add_evaluations(results)
+    store.add_ngrams(curves(moment))
+
+
+def truncated(common: dict, hidden_size: int, loss: float) -> Measurement:
+    """Truncated heads at powers of two."""
+    ranks = [float(2**power) for power in range(int(np.log2(hidden_size)) + 1)]
+    losses = [loss + 1 / rank for rank in ranks]
+    shares = [1 - rank / hidden_size for rank in ranks]
+    series = {"ranks": ranks}
+    for prefix in ("", "centred_"):
+        series |= {f"{prefix}nats_per_token": losses, f"{prefix}accuracy": shares, f"{prefix}w_error": shares}
+    return Measurement(
+        **common,
+        measure="truncated_heads",
+        version=HEAD_VERSIONS["truncated_heads"],
+        scalars={"own_nats_per_token": loss, "own_accuracy": 0.4},
+        series=series,
+    )
+
+
+def trained(common: dict, rank: int, rate: float, loss: float) -> Measurement:
+    """One trained head."""
+    values = {"rank": rank, "learning_rate": rate, "seed": 0.0, "nats_per_token": loss + 1 / rank, "accuracy": 0.3}
+    values |= {"validation_nats_per_token": loss + rate, "w_error": 0.5, "own_nats_per_token": loss}
+    values |= {"truncated_nats_per_token": loss + 2 / rank, "truncated_accuracy": 0.2, "own_accuracy": 0.4}
+    return Measurement(
+        **common,
+        measure="trained_head",
+        version=HEAD_VERSIONS["trained_head"],
+        inputs=f"{rank} {rate}",
+        scalars=values,
+    )
+
+
+def curves(moment: datetime) -> list[NgramCurve]:
+    """Six n-gram matrices of 600 ranks each."""
+    ranks = np.unique(np.geomspace(1, 30_000, 600).astype(int)).tolist()
+    errors = [float(np.exp(-rank / 3000)) for rank in ranks]
+    return [
+        NgramCurve(
+            corpus_id=str(place),
+            corpus=f"corpus {place}",
+            corpus_source="benchmark",
+            tokenizer_id=str(place),
+            tokenizer="benchmark",
+            gram_order=5,
+            method="stochastic",
+            version=1,
+            tokens=10**6,
+            contexts=10**6,
+            vocabulary=1000 * 2**place,
+            tokens_seen=1000,
+            frobenius_norm=100.0,
+            rank_at_half=2000,
+            ranks=ranks,
+            w_error=errors,
+            w_error_low=errors,
+            w_error_high=errors,
+            seconds=1.0,
+            measured_at=moment,
+            software="benchmark",
+        )
+        for place in range(6)
+    ]
 
 
 def page_times() -> Iterator[PageTime]:
