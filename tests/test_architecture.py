@@ -131,7 +131,15 @@ def test_pages_draw_and_do_not_compute() -> None:
 
 def dashboard_modules() -> list[str]:
     """Everything that the dashboard's process imports."""
-    modules = ("store.queries", "store.packs", "jobs.board", "jobs.catalogue", "jobs.request", "families.registry")
+    modules = (
+        "store.queries",
+        "store.packs",
+        "jobs.board",
+        "jobs.catalogue",
+        "jobs.playground",
+        "jobs.request",
+        "families.registry",
+    )
     names = [f"saturation.{module}" for module in (*modules, "checkpoints.library", "cli")]
     for part in ("figures", "ui"):
         names += [f"saturation.{part}.{path.stem}" for path in sorted((LIBRARY / part).glob("[a-z]*.py"))]

@@ -40,6 +40,7 @@ def playground_figure(
     rank = int(frame["rank"].iloc[0])
     limits = np.full(len(frame), np.nan) if constant is None else constant * tails
     limits[tails == 0] = np.nan  # nothing to draw on a log axis: the bound says that the gap is closed
+    shown = np.maximum(gaps, LEAST_SHOWN)
     marks = _marks(widths, gaps, limits, fitted_on, theme)
     hover = _hover(frame, limits)
     traces: list[dict[str, Any]] = []
@@ -49,7 +50,7 @@ def playground_figure(
             dashed = {"color": theme.spectrum, "width": 1.8, "dash": "dash"}
             bounded = {"x": places, "y": limits, "mode": "lines", "line": dashed, "hoverinfo": "skip"}
             traces.append(own | bounded | {"name": "bound of theorem 5.3", "legendgroup": "bound"})
-        measured = {"x": places, "y": np.maximum(gaps, LEAST_SHOWN), "mode": "lines+markers", "marker": marks}
+        measured = {"x": places, "y": shown, "mode": "lines+markers", "marker": marks}
         line = {"color": theme.loss, "width": 2}
         said = {
             "hovertext": hover,
@@ -59,7 +60,7 @@ def playground_figure(
             "cliponaxis": False,
         }
         traces.append(own | measured | said | {"line": line})
-    ticks, text = parts.log_ticks(np.concatenate([[LEAST_SHOWN, CLOSED], gaps, limits]))
+    ticks, text = parts.log_ticks(np.concatenate([[LEAST_SHOWN, CLOSED], shown, limits]))
     span = np.log10([LEAST_SHOWN, max(np.nanmax(np.concatenate([gaps, limits])), 2 * CLOSED)])
     gap_axis = {
         "type": "log",
@@ -68,7 +69,7 @@ def playground_figure(
         "tickvals": ticks,
         "ticktext": text,
     }
-    second = parts.title("gap by W-error", "of the ideal head", 1.0, theme) | {"x": ERRORS_START}
+    second = parts.title("by W-error", "", 1.0, theme) | {"x": ERRORS_START}
     return parts.blank(
         theme,
         HEIGHT,
@@ -86,11 +87,11 @@ def playground_figure(
             "showline": True,
             "ticks": "outside",
         },
-        yaxis=gap_axis | {"title": {"text": "gap (nats/token, log)"}},
+        yaxis=gap_axis | {"title": {"text": "loss above the entropy (nats/token, log)"}},
         yaxis2=gap_axis | {"anchor": "x2", "matches": "y", "showticklabels": False},
         shapes=[*_closed(theme), _rank_line(rank, theme)],
         annotations=[
-            parts.title("gap by width", "loss above the exact entropy", 1.0, theme),
+            parts.title("by width", "", 1.0, theme),
             second,
             _note(f"rank {rank}", {"x": float(np.log10(rank)), "xref": "x", "y": 1, "yref": "y domain"}, theme),
             _note(
@@ -143,7 +144,7 @@ def _width_axis(widths: Values) -> dict[str, Any]:
 def _closed(theme: Theme) -> list[dict[str, Any]]:
     """The line under which a gap counts as closed, in both panels."""
     ends = {"x0": 0, "x1": 1, "y0": CLOSED, "y1": CLOSED}
-    line = {"color": theme.muted, "width": 1.2, "dash": "dot"}
+    line = {"color": theme.muted, "width": 1.8, "dash": "dot"}
     return [
         {"type": "line", "xref": f"x{number} domain", "yref": f"y{number}", **ends, "line": line, "name": "closed"}
         | {"layer": "below"}
