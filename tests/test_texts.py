@@ -59,3 +59,11 @@ def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(TextError, match="a\\.txt is empty; give a text of at least two tokens"):
         texts.from_file(tmp_path / "a.txt")
+
+
+def test_the_labs_long_text_is_another_one() -> None:
+    """A million tokens of the same language that do not begin as its evaluation text does."""
+    long, short = (texts.named(name).content for name in (texts.LONG_LAB_LANGUAGE, texts.LAB_LANGUAGE))
+    assert len(long.split()) == texts.LONG_LAB_TOKENS == 1_000_000
+    assert set(short.split()) <= set(long.split()) <= set(texts.lab_language().words)
+    assert long.split()[:50] != short.split()[:50]
