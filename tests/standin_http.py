@@ -1,6 +1,7 @@
 """What the stand-in hub and its storage host answer: listings, `resolve`, byte ranges, and the faults asked for."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._storage()
             elif self.url == "/api/agent-harnesses":
                 self._json({"standardEnvVars": [], "harnesses": {}})
+            elif self.url.startswith("/api/datasets/"):
+                self._api(self.url.removeprefix("/api/"))
             elif self.url.startswith("/api/models/"):
                 self._api(self.url.removeprefix("/api/models/"))
             else:
@@ -158,7 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(302, b"Found. Redirecting", headers)
 
     def _storage(self) -> None:
-        repo, commit, digest, path = self.url.removeprefix("/").rsplit("/", 3)
+        address = re.fullmatch("/(.+)/([0-9a-f]{40})/([0-9a-f]{64})/(.+)", self.url)
+        assert address is not None, self.url
+        repo, commit, digest, path = address.groups()
         file = self.hub.repos[repo].commits[commit][path]
         assert file.sha256 == digest
         if self.headers.get("Authorization") is not None:

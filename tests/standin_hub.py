@@ -69,7 +69,8 @@ class StandInHub:
         tags: Mapping[str, str] | None = None,
         token: str | None = None,
     ) -> dict[str, str]:
-        """Serve folders as the branches of a repository. tags: name -> branch. token: gated, open to this token only.
+        """Serve folders as the branches of a repository; a dataset's name is `datasets/org/name`. tags: name ->
+        branch. token: gated, open to this token only.
 
         Returns the commit of each branch. A second call replaces the repository.
         """

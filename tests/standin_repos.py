@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".h5", ".msgpack", ".model")
+LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".h5", ".msgpack", ".model", ".parquet", ".gz")
 STATUS_FAULTS = {
     "not_found": (404, {"X-Error-Code": "RepoNotFound"}),
     "no_revision": (404, {"X-Error-Code": "RevisionNotFound"}),

@@ -11,7 +11,7 @@ import pytest
 from saturation.settings import ROOT
 
 LIBRARY = ROOT / "saturation"
-PARTS = {"families", "checkpoints", "measures", "evaluations", "store", "jobs", "figures", "ui", "lab", "method"}
+PARTS = {"families", "checkpoints", "measures", "evaluations", "store", "jobs", "figures", "ui", "lab", "method", "corpora"}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
 SMALL = {"errors", "settings"}
 
@@ -28,7 +28,8 @@ OURS: dict[str, set[str]] = {
     "texts": {"errors", "families", "lab"},
     "checkpoints": {"errors", "settings", "families", "measures"},
     "lab": {"errors", "settings", "measures"},
-    "jobs": {"errors", "settings", "families", "checkpoints", "measures", "evaluations", "store", "texts"},
+    "corpora": {"errors", "checkpoints"},
+    "jobs": {"errors", "settings", "families", "checkpoints", "measures", "evaluations", "store", "texts", "corpora"},
 }
 THEIRS: dict[str, set[str]] = {
     "errors": set(),
@@ -47,6 +48,8 @@ KEPT = {
     "torch": {"measures", "checkpoints", "jobs", "lab"},
     "transformers": {"checkpoints", "lab"},
     "huggingface_hub": {"checkpoints"},
+    "tokenizers": {"corpora", "lab"},
+    "sentencepiece": {"corpora"},
 }
 FILES = [path for path in sorted(LIBRARY.rglob("*.py")) if "__pycache__" not in path.parts]
 

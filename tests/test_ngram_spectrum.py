@@ -7,7 +7,7 @@ from scipy import sparse
 
 from saturation.errors import InputError
 from saturation.measures.ngram import NgramMatrix, ngram_matrix
-from saturation.measures.ngram_density import Settings
+from saturation.measures.ngram_density import Effort
 from saturation.measures.ngram_spectrum import components, dense_bytes, ngram_spectrum, rank_at, w_error_of
 
 
@@ -94,7 +94,7 @@ def test_the_band_of_an_estimate_holds_the_exact_curve(case: str, seed: int) -> 
     order, tokens, vocab_size, exponent = CASES[case]
     matrix = ngram_matrix([text(seed, tokens, vocab_size, exponent)], order, vocab_size)
     exact = ngram_spectrum(matrix, "exact").w_error
-    found = ngram_spectrum(matrix, "stochastic", dense_tokens=50, settings=Settings(leading=24, seed=seed))
+    found = ngram_spectrum(matrix, "stochastic", dense_tokens=50, effort=Effort(leading=24, seed=seed))
     assert found.method == "stochastic"
     assert found.largest > 200  # so that there was something to estimate
     assert (found.low <= exact + 3e-7).all()
@@ -109,8 +109,8 @@ def test_the_band_of_an_estimate_holds_the_exact_curve(case: str, seed: int) -> 
 def test_few_probes_and_steps_widen_the_band() -> None:
     matrix = ngram_matrix([text(0, 12_000, 600)], 2, 600)
     fine, coarse = (
-        ngram_spectrum(matrix, "stochastic", dense_tokens=50, settings=settings)
-        for settings in (Settings(), Settings(probes=4, steps=12, leading=8))
+        ngram_spectrum(matrix, "stochastic", dense_tokens=50, effort=effort)
+        for effort in (Effort(), Effort(probes=4, steps=12, leading=8))
     )
     exact = ngram_spectrum(matrix, "exact").w_error
     assert (coarse.high - coarse.low).max() > 3 * (fine.high - fine.low).max()
@@ -120,8 +120,7 @@ def test_few_probes_and_steps_widen_the_band() -> None:
 def test_a_seed_gives_one_estimate() -> None:
     matrix = ngram_matrix([text(0, 6_000, 400)], 2, 400)
     one, again, other = (
-        ngram_spectrum(matrix, "stochastic", dense_tokens=50, settings=Settings(seed=seed)).w_error
-        for seed in (1, 1, 2)
+        ngram_spectrum(matrix, "stochastic", dense_tokens=50, effort=Effort(seed=seed)).w_error for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
@@ -132,7 +131,7 @@ def test_equal_components_keep_their_copies() -> None:
     ids = text(2, 6_000, 300)
     twice = ngram_matrix([ids, ids + 300], 2, 600)
     exact = ngram_spectrum(twice, "exact").w_error
-    found = ngram_spectrum(twice, "stochastic", dense_tokens=50, settings=Settings(leading=33))
+    found = ngram_spectrum(twice, "stochastic", dense_tokens=50, effort=Effort(leading=33))
     np.testing.assert_allclose(exact[::2], ngram_spectrum(ngram_matrix([ids], 2, 300), "exact").w_error, atol=1e-7)
     assert ((found.low <= exact + 3e-7) & (found.high >= exact - 3e-7)).all()
 

@@ -18,7 +18,7 @@ from saturation.checkpoints.hub_errors import (
     HubOfflineError,
     HubUnavailableError,
 )
-from saturation.checkpoints.hub_files import RemoteFile, cached, fetch
+from saturation.checkpoints.hub_files import RemoteFile, cached, dataset, fetch
 from saturation.checkpoints.hub_http import Connection
 from saturation.checkpoints.hub_listing import Refs, last_refs, refs, tree
 from saturation.checkpoints.hub_patience import Patience
@@ -37,6 +37,8 @@ __all__ = [
     "Patience",
     "Refs",
     "RemoteFile",
+    "dataset",
+    "fetch",
     "last_refs",
     "refs",
     "small_file",

@@ -26,6 +26,7 @@ from saturation.checkpoints.hub_errors import HubDamagedError, HubNotFoundError
 from saturation.checkpoints.hub_http import Connection
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+DATASETS = "datasets/"
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 BLOCK = 1 << 20
 
@@ -55,10 +56,22 @@ def hub_cache() -> Path:
     return Path(os.path.expandvars(given or constants.HF_HUB_CACHE)).expanduser()
 
 
+def dataset(repo: str) -> str:
+    """A dataset's repository as all functions here take it, by its address on the hub: `datasets/organisation/name`."""
+    return f"{DATASETS}{repo}"
+
+
+def is_dataset(repo: str) -> bool:
+    return repo.startswith(DATASETS)
+
+
 def flat_name(repo: str) -> str:
-    """`org--name`, the name of a repository in the folder names of caches. Raises HubNotFoundError."""
+    """`org--name`, the name of a repository in the folder names of caches; a dataset's is `datasets--org--name`.
+
+    Raises HubNotFoundError.
+    """
     try:
-        validate_repo_id(repo)
+        validate_repo_id(repo.removeprefix(DATASETS))
     except HFValidationError as error:
         raise HubNotFoundError(
             f"'{repo}' is no name of a hub repository; write it as organisation/name, such as EleutherAI/pythia-70m."
@@ -67,14 +80,19 @@ def flat_name(repo: str) -> str:
 
 
 def repo_folder(repo: str) -> Path:
-    return hub_cache() / f"models--{flat_name(repo)}"
+    flat = flat_name(repo)
+    return hub_cache() / (flat if is_dataset(repo) else f"models--{flat}")
 
 
 def pointer(repo: str, commit: str, name: str) -> Path:
     """Where a file of a commit lies once it is downloaded. Raises HubNotFoundError for names that lead elsewhere."""
     if not COMMIT.fullmatch(commit):
         raise HubNotFoundError(f"'{commit}' is no commit of {repo}; give its 40 hexadecimal digits.")
-    if not name or name != Path(name).name:
+    parts = name.split("/")
+    # Of models only files at the top are read; a dataset keeps its files in folders.
+    if any(part in ("", ".", "..") or part != Path(part).name for part in parts) or (
+        parts[1:] and not is_dataset(repo)
+    ):
         raise HubNotFoundError(f"'{name}' is no file at the top of {repo}@{commit}; check the name of the file.")
     return repo_folder(repo) / "snapshots" / commit / name
 
@@ -95,15 +113,16 @@ def cached_commits(repo: str) -> dict[str, str]:
 def cached_tree(repo: str, commit: str) -> dict[str, RemoteFile]:
     """The files of a commit that lie in the hub's own cache; maybe not all that the repository has."""
     folder = pointer(repo, commit, "any").parent
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {path.name: _local(path) for path in paths if path.is_file()}
+    paths = sorted(folder.rglob("*") if is_dataset(repo) else folder.iterdir()) if folder.is_dir() else []
+    found = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+    return {name: _local(path, name) for name, path in found.items()}
 
 
-def _local(path: Path) -> RemoteFile:
+def _local(path: Path, given: str) -> RemoteFile:
     name = Path(os.readlink(path)).name if path.is_symlink() else ""
     if not HASH.fullmatch(name):
         name = _digest(path, hashlib.sha256())
-    return RemoteFile(path.name, path.stat().st_size, f"{'git' if len(name) == 40 else 'sha256'}:{name}")
+    return RemoteFile(given, path.stat().st_size, f"{'git' if len(name) == 40 else 'sha256'}:{name}")
 
 
 def fetch(

@@ -18,7 +18,15 @@ from saturation.checkpoints.hub_errors import (
     HubOfflineError,
     HubUnavailableError,
 )
-from saturation.checkpoints.hub_files import COMMIT, RemoteFile, cached_commits, cached_tree, flat_name, pointer
+from saturation.checkpoints.hub_files import (
+    COMMIT,
+    RemoteFile,
+    cached_commits,
+    cached_tree,
+    flat_name,
+    is_dataset,
+    pointer,
+)
 from saturation.checkpoints.hub_http import Connection
 from saturation.checkpoints.hub_patience import Patience
 
@@ -70,7 +78,7 @@ def refs(repo: str, cache: Path | None = None, refresh: bool = False, *, connect
         return last
     place = Place(repo)
     try:
-        found: Any = (connection or Connection(_brief(last))).get_json(f"/api/models/{repo}/refs", place)
+        found: Any = (connection or Connection(_brief(last))).get_json(f"{_api(repo)}/refs", place)
     except NO_ANSWER:
         if last is not None:
             return last
@@ -90,6 +98,10 @@ def refs(repo: str, cache: Path | None = None, refresh: bool = False, *, connect
 def last_refs(repo: str, cache: Path | None = None) -> Refs | None:
     """The last listing of a repository, however old; never asks the hub. None where it was never listed."""
     return _last_refs(repo, kept_folder(cache) / "refs" / f"{flat_name(repo)}.json")
+
+
+def _api(repo: str) -> str:
+    return f"/api/{repo}" if is_dataset(repo) else f"/api/models/{repo}"
 
 
 def _brief(last: Refs | None) -> Patience:
@@ -122,6 +134,7 @@ def tree(
 ) -> dict[str, RemoteFile]:
     """The files at the top of a repository at a commit, by name; listed once and then kept, for a commit never changes.
 
+    Of a dataset those in folders too, by their paths.
     revision: how errors name the commit. Raises HubError; offline, the files in the hub's own cache stand in.
     """
     pointer(repo, commit, "any")  # refuses what is no commit before it becomes part of a path
@@ -132,7 +145,7 @@ def tree(
     place = Place(repo, revision or commit)
     try:
         found: Any = (connection or Connection()).get_json(
-            f"/api/models/{repo}/tree/{commit}?recursive=False&expand=False", place
+            f"{_api(repo)}/tree/{commit}?recursive={is_dataset(repo)}&expand=False", place
         )
     except NO_ANSWER:
         local = cached_tree(repo, commit)

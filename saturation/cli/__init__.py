@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from saturation import __version__, settings
-from saturation.cli import evaluating, heads, lab, measuring, packs, playground, serving
+from saturation.cli import bottleneck, evaluating, heads, lab, measuring, packs, playground, serving
 from saturation.cli.shared import Context
 from saturation.errors import SaturationError
 
@@ -32,6 +32,7 @@ COMMANDS: tuple[click.Command, ...] = (
     measuring.onset_command,
     heads.heads_command,
     evaluating.evaluate_command,
+    bottleneck.ngram_command,
     playground.playground_command,
     lab.lab_group,
     packs.export_command,

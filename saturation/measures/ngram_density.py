@@ -38,7 +38,7 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
-class Settings:
+class Effort:
     """probes: random vectors. steps: of Lanczos for each. leading: eigenpairs that are solved.
 
     Confidence: of the band.
@@ -66,20 +66,20 @@ class Quadrature(NamedTuple):
     weights: Values
 
 
-def tails(part: Part, known: Values, settings: Settings) -> Tails:
+def tails(part: Part, known: Values, effort: Effort) -> Tails:
     """T(d) of the eigenvalues of a part together with known ones, for d = 0 ... n of them all.
 
     known: (m,) eigenvalues that are not of this part. Deterministic for a seed on one machine.
     """
-    random = np.random.default_rng(settings.seed)
+    random = np.random.default_rng(effort.seed)
     operator = _Operator(part)
-    leading, vectors = leading_pairs(operator, min(settings.leading, operator.size // 4), random)
+    leading, vectors = leading_pairs(operator, min(effort.leading, operator.size // 4), random)
     solved = np.concatenate([known, leading])
-    probes = random.choice([-1.0, 1.0], size=(settings.probes, operator.size))
+    probes = random.choice([-1.0, 1.0], size=(effort.probes, operator.size))
     probes -= (probes @ vectors) @ vectors.T
-    at_once = max(1, BASES_BYTES // (8 * settings.steps * operator.size))
+    at_once = max(1, BASES_BYTES // (8 * effort.steps * operator.size))
     runs = [
-        lanczos(operator, probes[start : start + at_once], vectors, settings.steps)
+        lanczos(operator, probes[start : start + at_once], vectors, effort.steps)
         for start in range(0, len(probes), at_once)
     ]
     alphas, betas, lengths = (np.concatenate(parts) for parts in zip(*runs, strict=True))
@@ -98,7 +98,7 @@ def tails(part: Part, known: Values, settings: Settings) -> Tails:
     fewer = (alphas[:, :half], betas[:, :half], np.minimum(lengths, half))
     before, _, _ = _both_rules(quadrature(*fewer), quadrature(*fewer, at_zero=True), moments, grid)
     resolution = _widest_near(np.maximum(apart, np.abs(traces - before)))
-    error = stats.t.ppf((1 + settings.confidence) / 2, settings.probes - 1) * spread + resolution
+    error = stats.t.ppf((1 + effort.confidence) / 2, effort.probes - 1) * spread + resolution
     traces += capped_sums(solved, grid)
     count = len(known) + operator.size
     total = known.sum() + operator.trace

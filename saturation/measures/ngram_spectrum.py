@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from saturation.errors import InputError
 from saturation.measures.ngram import NgramMatrix
-from saturation.measures.ngram_density import Settings, tails
+from saturation.measures.ngram_density import Effort, tails
 
 Method = Literal["auto", "exact", "stochastic"]
 METHODS: tuple[Method, ...] = ("auto", "exact", "stochastic")
@@ -68,7 +68,7 @@ def ngram_spectrum(
     *,
     memory_bytes: int = MEMORY_BYTES,
     dense_tokens: int = DENSE_TOKENS,
-    settings: Settings | None = None,
+    effort: Effort | None = None,
 ) -> NgramSpectrum:
     """The W-error of an n-gram matrix for every rank from 0 to V.
 
@@ -97,7 +97,7 @@ def ngram_spectrum(
     if not large:
         curve = w_error_of(known, matrix.vocab_size)
         return NgramSpectrum(chosen, curve, curve, curve, count, largest)
-    estimate = tails(union(large), known, settings or Settings())
+    estimate = tails(union(large), known, effort or Effort())
     total = estimate.tail[0]
     low, middle, high = (
         _padded(np.sqrt(np.clip(values / total, 0.0, 1.0)), matrix.vocab_size)
