@@ -25,7 +25,7 @@ SIZES = {"vocab_size": (64, 4096), "contexts": (64, 2048)}
 LARGEST_TABLE = 2**21  # contexts * vocab_size: about a minute a width on one core
 PER_RANK = 4  # tokens and contexts that each unit of rank asks for at least
 LARGEST_ZIPF = 1.5
-# Above 3 a context leaves so few likely tokens that narrow heads get by, and those of rank 2 are caught in local minima.
+# Above 3 a context has so few likely tokens that narrow heads get by, and those of rank 2 are caught in local minima.
 SCALES = (0.1, 3.0)
 # Of 280 languages tried (rank 2 to 48, Zipf 0 to 1.5, scale 0.5 to 4), `narrow_gap` was above this in 129; in none of
 # them did a head of width rank - 1 come within 0.016 nats of the entropy (in 101 of the others within 0.01).
