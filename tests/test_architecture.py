@@ -11,7 +11,19 @@ import pytest
 from saturation.settings import ROOT
 
 LIBRARY = ROOT / "saturation"
-PARTS = {"families", "checkpoints", "measures", "evaluations", "store", "jobs", "figures", "ui", "lab", "method", "corpora"}
+PARTS = {
+    "families",
+    "checkpoints",
+    "measures",
+    "evaluations",
+    "store",
+    "jobs",
+    "figures",
+    "ui",
+    "lab",
+    "method",
+    "corpora",
+}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
 SMALL = {"errors", "settings"}
 

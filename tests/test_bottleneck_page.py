@@ -71,8 +71,8 @@ class TestFigures:
         assert [button.label for button in app.button if button.key == "train-playground"] == ["Train its widths"]
 
     def test_a_language_that_cannot_be_is_one_sentence(self) -> None:
-        app = opened(toy_rank="64", toy_vocab_size="128")
-        assert any("is 128, but here it must lie between 256" in warning.value for warning in app.warning)
+        app = opened(toy_rank="32", toy_vocab_size="64")
+        assert any("is 64, but here it must lie between 128" in warning.value for warning in app.warning)
 
 
 @pytest.mark.usefixtures("store")

@@ -22,7 +22,7 @@ from saturation.jobs.heads import HeadsResult, measure_heads, run_job
 from saturation.jobs.request import Request
 from saturation.jobs.state_file import Split, StateFile, split
 from saturation.measures.trained_heads import Training
-from saturation.store import Store
+from saturation.store import Store, queries
 
 TOKENS = 330  # 21 windows of 16: 16 train, 2 validate, and 2 with the last 10 tokens evaluate
 QUICK = {"steps": 30, "check_every": 10, "batch": 64}
@@ -252,11 +252,29 @@ class TestCommandLine:
 
 def test_a_job_of_the_dashboard(tiny_model: Any, cache: Path, text: Path) -> None:
     told: list[tuple[int, int, str]] = []
-    options = {"target": str(tiny_model("opt")), "text": str(text), "ranks": [2, 12], "train": False, "max_tokens": 200}
+    options = {
+        "targets": [str(tiny_model("opt"))],
+        "text": str(text),
+        "ranks": [2, 12],
+        "train": False,
+        "max_tokens": 200,
+    }
     run_job(settings.load(), options, lambda *what: told.append(what))
-    assert (told[0][:2], told[-1]) == ((0, 1), (1, 1, "done"))
+    assert (told[0][:2], told[-1]) == ((0, 1000), (1000, 1000, "done"))
     stored = measure(tiny_model("opt"), cache, text, HeadsRequest(ranks=(2, 12), train=False), max_tokens=200)
     assert stored.computed == 0
+
+
+def test_a_job_of_several_checkpoints(tiny_model: Any, cache: Path, text: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    targets = [str(tiny_model("opt")), str(tiny_model("gpt2"))]
+    options = {"targets": targets, "text": str(text), "ranks": [2], "train": False, "max_tokens": 200}
+    run_job(settings.load(), options, lambda *what: told.append(what))
+    places = [done for done, _, _ in told]
+    assert places == sorted(places)
+    assert told[-1] == (2000, 2000, f"{targets[1]}: done")
+    stored = queries.truncated_heads(Store(settings.load().store_path), "local")
+    assert stored["model"].nunique() == 2
 
 
 def test_the_split_has_whole_windows() -> None:

@@ -16,7 +16,7 @@ LISTED_AT_MOST = 5
     "--tokenizer",
     required=True,
     metavar="FILE_OR_REPO",
-    help="tokenizer.json, SentencePiece .model, a folder, organisation/name on the hub, or bpe:SIZE (trained on the corpus).",
+    help="tokenizer.json, SentencePiece .model, a folder, organisation/name on the hub, or bpe:SIZE, trained here.",
 )
 @click.option(
     "--order", type=int, default=5, show_default=True, help="Length of the n-grams: one more than the context."

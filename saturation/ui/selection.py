@@ -37,11 +37,11 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "least_anisotropy": (0.005, 1),
     "least_entropy": (1, 500),  # percent
     "error": (0.01, 0.99),  # W-error
-    "toy_rank": (2, 64),
+    "toy_rank": (2, 32),
     "toy_vocab_size": (64, 4096),
     "toy_contexts": (64, 2048),
     "toy_zipf": (0, 1.5),
-    "toy_scale": (0.1, 4),
+    "toy_scale": (0.1, 3),
     "toy_seed": (0, 1e6),
 }
 DEFAULT_METRIC = "loss"
