@@ -89,7 +89,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_band_of_an_estimate_holds_the_exact_curve(case: str, seed: int) -> None:
     order, tokens, vocab_size, exponent = CASES[case]
     matrix = ngram_matrix([text(seed, tokens, vocab_size, exponent)], order, vocab_size)

@@ -90,9 +90,8 @@ def pointer(repo: str, commit: str, name: str) -> Path:
         raise HubNotFoundError(f"'{commit}' is no commit of {repo}; give its 40 hexadecimal digits.")
     parts = name.split("/")
     # Of models only files at the top are read; a dataset keeps its files in folders.
-    if any(part in ("", ".", "..") or part != Path(part).name for part in parts) or (
-        parts[1:] and not is_dataset(repo)
-    ):
+    astray = any(part in ("", ".", "..") or part != Path(part).name for part in parts)
+    if astray or (len(parts) > 1 and not is_dataset(repo)):
         raise HubNotFoundError(f"'{name}' is no file at the top of {repo}@{commit}; check the name of the file.")
     return repo_folder(repo) / "snapshots" / commit / name
 
