@@ -65,6 +65,17 @@ def test_gradients_survive_a_probability_of_zero() -> None:
     assert (found.hidden.tolist(), found.weight.tolist()) == ([[1.0]], [[400.0], [-400.0]])
 
 
+def test_a_depth_bounds_the_probabilities_from_below() -> None:
+    """Logits (400, 0) within 2 nats: probabilities 1 / (1 + e^-2) and the rest, the gradient p - (0, 1)."""
+    found = cross_entropy_gradients(
+        torch.tensor([[400.0]]), torch.tensor([[1.0], [0.0]]), torch.tensor([[1]]), torch.empty(1, 2), depth=2.0
+    )
+    share = 1 / (1 + math.exp(-2))
+    assert float(found.loss) == pytest.approx(2 + math.log(1 + math.exp(-2)))
+    assert found.hidden.tolist() == [[pytest.approx(share)]]
+    np.testing.assert_allclose(found.weight, [[400 * share], [-400 * share]], rtol=1e-6)
+
+
 class TestTraining:
     def test_finds_the_head_that_made_the_text(self) -> None:
         """From N(0, 1), within a few hundredths of a nat of the true head on tokens it has not seen."""

@@ -22,6 +22,7 @@ INITS = (NORMAL, TRUNCATED)
 LOWEST_RATE, HIGHEST_RATE = 1e-3, 5e-2
 LAST_SHARE = 0.1  # of the learning rate that is left at the end
 BETAS = (0.9, 0.95)
+DEPTH = 30.0  # nats below the largest logit: a probability of 1e-13, lost in float32
 PIECE = 2**16  # states at a time when a head is scored
 
 
@@ -144,7 +145,7 @@ def train_head(
             for group in optimizer.param_groups:
                 group["lr"] = training.rate_at(step)
             narrow = states @ right.T
-            found = cross_entropy_gradients(narrow, left, targets[:, None], buffer)
+            found = cross_entropy_gradients(narrow, left, targets[:, None], buffer, DEPTH)
             left.grad, right.grad = found.weight.contiguous(), found.hidden.T @ states
             optimizer.step()
         nats = score(TrainedHead(left, right, 0, 0, 0), held_out, device)[0]
