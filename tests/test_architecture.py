@@ -47,7 +47,7 @@ THEIRS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
     "families": set(),
-    "measures": {"numpy", "ruptures", "scipy", "torch"},
+    "measures": {"numpy", "ruptures", "scipy", "threadpoolctl", "torch"},
     "evaluations": set(),
     "method": set(),
     "store": {"duckdb", "numpy", "pandas", "pyarrow", "tenacity"},
