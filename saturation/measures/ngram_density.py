@@ -40,9 +40,9 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """probes: random vectors. steps: of Lanczos for each. leading: eigenpairs that are solved.
+    """What an estimate may take.
 
-    Confidence: of the band.
+    probes: random vectors. steps: of Lanczos for each. leading: eigenpairs that are solved. confidence: of the band.
     """
 
     probes: int = 12
