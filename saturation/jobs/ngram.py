@@ -38,7 +38,7 @@ EVERY_RANK_TO = 64
 class NgramRequest:
     """What to measure. corpus, tokenizer: as `open_corpus` and `open_tokenizer` take them.
 
-    Order: 5 for contexts of 4 tokens.
+    order: 5 for contexts of 4 tokens.
     """
 
     corpus: str | Sequence[str]

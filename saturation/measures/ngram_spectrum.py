@@ -23,7 +23,7 @@ Method = Literal["auto", "exact", "stochastic"]
 METHODS: tuple[Method, ...] = ("auto", "exact", "stochastic")
 Values = NDArray[np.float64]
 
-# Up to this size `auto` is exact: on one core about 10 s, where an estimate takes 3 to 10 s.
+# Up to this size `auto` is exact: on one core 3 to 6 s, where an estimate takes 1 to 3 s.
 AUTO_TOKENS = 4000
 # Components up to this size are solved densely beside an estimate of the larger ones: less than 1 s each.
 DENSE_TOKENS = 1500
