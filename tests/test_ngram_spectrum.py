@@ -8,7 +8,14 @@ from scipy import sparse
 from saturation.errors import InputError
 from saturation.measures.ngram import NgramMatrix, ngram_matrix
 from saturation.measures.ngram_density import Effort
-from saturation.measures.ngram_spectrum import components, dense_bytes, ngram_spectrum, rank_at, w_error_of
+from saturation.measures.ngram_spectrum import (
+    components,
+    dense_bytes,
+    ngram_spectrum,
+    rank_at,
+    rank_at_half,
+    w_error_of,
+)
 
 
 def text(seed: int, tokens: int, vocab_size: int, exponent: float = 1.2) -> NDArray[np.int64]:
@@ -160,3 +167,5 @@ def test_bad_input_is_refused() -> None:
         rank_at(np.array([1.0, 0.5]), 0.1)
     assert rank_at(np.array([1.0, 0.5, 0.25, 0.0]), 0.5) == 1
     assert rank_at(np.array([1.0, 0.5, 0.25, 0.0]), 0.3) == 2
+    assert rank_at_half(np.array([1.0, 0.51, 0.48, 0.0])) == 1
+    assert rank_at_half(np.array([1.0, 0.75, 0.25, 0.0])) == 1

@@ -76,7 +76,7 @@ def curve_text(curve: Any) -> str:
         f"{curve.corpus} by {curve.tokenizer}: {curve.gram_order}-grams, {curve.method}, {curve.seconds:.1f} s",
         f"  {curve.tokens:,} tokens, {curve.contexts:,} contexts, "
         f"{curve.tokens_seen:,} of {curve.vocabulary:,} tokens seen",
-        f"  W-error at most 0.5 from rank {curve.rank_at_half:,} on",
+        f"  W-error nearest to a half at rank {curve.rank_at_half:,}",
         "  rank   W-error",
     ]
     for rank in (width for width in COMMON_WIDTHS if width in held):

@@ -119,7 +119,7 @@ def rank_grid(last: int) -> list[int]:
 
 
 def _values(matrix: "NgramMatrix", spectrum: "NgramSpectrum") -> dict[str, Any]:
-    from saturation.measures.ngram_spectrum import rank_at
+    from saturation.measures.ngram_spectrum import rank_at_half
 
     ranks = rank_grid(matrix.vocab_size)
     return {
@@ -127,7 +127,7 @@ def _values(matrix: "NgramMatrix", spectrum: "NgramSpectrum") -> dict[str, Any]:
         "contexts": matrix.contexts,
         "tokens_seen": matrix.tokens_seen,
         "frobenius_norm": matrix.frobenius_norm,
-        "rank_at_half": rank_at(spectrum.w_error, 0.5),
+        "rank_at_half": rank_at_half(spectrum.w_error),
         "ranks": ranks,
         "w_error": spectrum.w_error[ranks].tolist(),
         "w_error_low": spectrum.low[ranks].tolist(),

@@ -174,3 +174,8 @@ def rank_at(curve: Values, error: float) -> int:
     if len(below) == 0:
         raise InputError(f"The curve does not come down to a W-error of {error:g}; its last value is {curve[-1]:g}.")
     return int(below[0])
+
+
+def rank_at_half(curve: Values) -> int:
+    """The rank whose W-error is nearest to a half; the smaller of two. curve: W-error by rank from 0 on."""
+    return int(np.argmin(np.abs(np.asarray(curve) - 0.5)))

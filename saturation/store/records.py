@@ -129,8 +129,9 @@ class NgramCurve:
     """W-error of the n-gram matrix of a corpus under a tokenizer, by rank (arXiv 2404.07647, section 5).
 
     corpus_id, tokenizer_id: hashes of their contents. gram_order: n; contexts are of n - 1 tokens. method: exact or
-    stochastic. vocabulary: size of the tokenizer's; tokens_seen: how many of it the corpus holds. w_error_low and
-    w_error_high: the band of a stochastic estimate, equal to w_error where it is exact; all by `ranks`, ascending.
+    stochastic. vocabulary: size of the tokenizer's; tokens_seen: how many of it the corpus holds. rank_at_half: the
+    rank whose W-error is nearest to a half. w_error_low and w_error_high: the band of a stochastic estimate, equal to
+    w_error where it is exact; all by `ranks`, ascending.
     """
 
     corpus_id: str
