@@ -139,8 +139,7 @@ def truncated(common: dict, hidden_size: int, loss: float) -> Measurement:
 def trained(common: dict, rank: int, rate: float, loss: float) -> Measurement:
     """One trained head."""
     values = {"rank": rank, "learning_rate": rate, "seed": 0.0, "nats_per_token": loss + 1 / rank, "accuracy": 0.3}
-    values |= {"validation_nats_per_token": loss + rate, "w_error": 0.5, "own_nats_per_token": loss}
-    values |= {"truncated_nats_per_token": loss + 2 / rank, "truncated_accuracy": 0.2, "own_accuracy": 0.4}
+    values |= {"validation_nats_per_token": loss + rate, "w_error": 0.5}
     return Measurement(
         **common,
         measure="trained_head",

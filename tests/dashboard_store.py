@@ -123,14 +123,13 @@ def heads(model: str, step: int) -> list[Measurement]:
             nats = own + (0.5 if rank < size else 0) + more
             values = {"rank": rank, "learning_rate": rate, "seed": 0.0, "nats_per_token": nats, "accuracy": 0.25}
             values |= {"validation_nats_per_token": nats, "w_error": series["w_error"][place], "train_steps": 10.0}
-            values |= {"truncated_nats_per_token": series["nats_per_token"][place], "truncated_accuracy": 0.2}
             found.append(
                 replace(
                     base,
                     measure="trained_head",
                     version=HEAD_VERSIONS["trained_head"],
                     inputs=f"{rank} {rate}",
-                    scalars=values | scalars,
+                    scalars=values,
                     series={},
                 )
             )

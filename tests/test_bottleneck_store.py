@@ -52,6 +52,23 @@ class TestHeads:
         assert rows["nats_per_token"].tolist() == [3.1, 3.2, 3.2]
         assert np.isnan(rows["accuracy"]).all()
 
+    def test_beside_a_trained_head_stands_what_was_cut_on_the_same_part_of_the_text(self, store: Store) -> None:
+        store.add(
+            [
+                trained_head(rank=1, text=TEXT),
+                trained_head(rank=2, text=TEXT),
+                trained_head(rank=1, text=TEXT, tokens=8, rate=0.05),
+                truncated_heads(own=3.0),
+                truncated_heads(own=9.0, tokens=100),  # of another part
+                truncated_heads(own=8.0, version=0, inputs="older"),
+            ]
+        )
+        rows = queries.trained_heads(store, "local")
+        assert rows[["rank", "tokens"]].values.tolist() == [[1, 9], [1, 8], [2, 9]]
+        np.testing.assert_array_equal(rows["truncated_nats_per_token"], [3.5, np.nan, 3.0])
+        np.testing.assert_array_equal(rows["own_nats_per_token"], [3.0, np.nan, 3.0])
+        np.testing.assert_array_equal(rows["own_accuracy"], [0.4, np.nan, 0.4])
+
     def test_heads_do_not_change_what_is_drawn_along_training(self, store: Store) -> None:
         store.add([loss()])
         before = queries.trajectory(store, "local")

@@ -136,6 +136,24 @@ class TestHeads:
         assert other["kind"].tolist() == ["truncated", "truncated", "own"]
         assert other["nats_per_token"].tolist() == [3.5, 3.0, 3.0]
 
+    def test_of_two_texts_the_one_trained_on_last_counts(self) -> None:
+        early, late = pd.Timestamp("2026-01-01", tz="UTC"), pd.Timestamp("2026-01-02", tz="UTC")
+        rows = pd.DataFrame(
+            [
+                trained(text_name="first", measured_at=early),
+                trained(text_name="second", measured_at=early, rank=2),
+                trained(text_name="second", measured_at=late),
+                trained(step=20, text_name="first", measured_at=early),
+            ]
+        )
+        kept = head_tables.one_text(rows)
+        assert kept[["step", "text_name", "rank"]].values.tolist() == [
+            [10, "second", 2],
+            [10, "second", 1],
+            [20, "first", 1],
+        ]
+        assert head_tables.one_text(rows.iloc[:0]).empty
+
     def test_nothing_measured(self) -> None:
         table = head_tables.by_rank(pd.DataFrame([trained()]).iloc[:0], TRUNCATED.iloc[:0])
         assert table.empty

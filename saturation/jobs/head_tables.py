@@ -22,6 +22,15 @@ def at_step(rows: pd.DataFrame, step: int) -> pd.DataFrame:
     return rows[rows["step"] == nearest.reindex(rows.index)]
 
 
+def one_text(trained: pd.DataFrame) -> pd.DataFrame:
+    """Of each model and step the heads trained on one text and number of tokens: those trained last."""
+    if trained.empty:
+        return trained
+    text = [*_RUN, "text_name", "tokens"]
+    last = trained.assign(last=trained.groupby(text, dropna=False)["measured_at"].transform("max"))
+    return trained[last["last"] == last.groupby(_RUN)["last"].transform("max")]
+
+
 def rates(trained: pd.DataFrame) -> pd.DataFrame:
     """One row per (model, step, rank, learning rate), means over seeds, and which rate was chosen for the rank."""
     if trained.empty:

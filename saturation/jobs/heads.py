@@ -220,7 +220,7 @@ class _Work:
         ends = [0, *(self.cuts or ())]
         train, validation, evaluation = (kept.part(first, last) for first, last in pairwise(ends))
         factors = Factors(head) if self.heads.init == TRUNCATED else None
-        place_of = {rank: place for place, rank in enumerate(self.ranks)}
+        w_error = dict(zip(self.ranks, truncated.series["w_error"], strict=True))
         for place, (how, item) in enumerate(untrained):
             done, start = missing - len(untrained) + place, time.perf_counter()
             name = f"rank {how.rank}, learning rate {how.learning_rate:g}, seed {how.seed}"
@@ -240,10 +240,7 @@ class _Work:
                 "validation_nats_per_token": found.validation_nats,
                 "train_steps": float(found.steps),
                 "best_step": float(found.best_step),
-                "w_error": truncated.series["w_error"][place_of[how.rank]],
-                "truncated_nats_per_token": truncated.series["nats_per_token"][place_of[how.rank]],
-                "truncated_accuracy": truncated.series["accuracy"][place_of[how.rank]],
-                **truncated.scalars,
+                "w_error": w_error[how.rank],
             }
             yield replace(
                 item,

@@ -18,7 +18,7 @@ def section(view: View) -> None:
     chosen = view.selection
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     step = chosen.step or 0
-    trained = data.trained_heads(chosen.family, models)
+    trained = head_tables.one_text(data.trained_heads(chosen.family, models))
     truncated = data.truncated_heads(chosen.family, models)
     at_step = head_tables.at_step(trained, step)
     table = head_tables.by_rank(at_step, head_tables.at_step(truncated, step))

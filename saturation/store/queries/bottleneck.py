@@ -15,12 +15,10 @@ TRAINED_SCALARS = (
     "nats_per_token",
     "accuracy",
     "validation_nats_per_token",
-    "truncated_nats_per_token",
-    "truncated_accuracy",
-    "own_nats_per_token",
-    "own_accuracy",
     "train_steps",
 )
+# Of the same checkpoint, text and tokens: the head cut to the same rank, and the whole one.
+BESIDE = ("truncated_nats_per_token", "truncated_accuracy", "own_nats_per_token", "own_accuracy")
 
 
 def truncated_heads(
@@ -56,32 +54,61 @@ def truncated_heads(
 
 
 def trained_heads(store: Store, family: str, models: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per (model, step, text, rank, learning rate, seed) of rank-constrained heads, newest settings first kept.
+    """One row per (model, step, text, rank, learning rate, seed) of rank-constrained heads.
 
-    Where one was trained under several settings, the one trained last counts.
+    Where one was trained under several settings, the one trained last counts. truncated_*, own_*: of the head cut to
+    the same rank and of the whole head, on the same part of the text; NaN where that was not measured.
     """
     picks = ", ".join(f"max(s.value) FILTER (s.name = '{name}') AS {name}" for name in TRAINED_SCALARS)
+    cut = ", ".join(
+        f"unnest(any_value(s.\"values\") FILTER (s.name = '{name}')) AS {column}"
+        for name, column in (("ranks", "rank"), ("nats_per_token", "nats"), ("accuracy", "accuracy"))
+    )
     frame = store.frame(
         f"""
         WITH runs AS (
             SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.doubtful,
-                   t.name AS text_name, m.measurement_id, m.tokens, m.measured_at,
+                   c.checkpoint_id, m.text_id, t.name AS text_name, m.measurement_id, m.tokens, m.measured_at,
                    max(s.value) FILTER (s.name = 'rank')::INTEGER AS rank,
                    max(s.value) FILTER (s.name = 'seed')::INTEGER AS seed, {picks}
             FROM current_checkpoints c JOIN measurements m USING (checkpoint_id) JOIN scalars s USING (measurement_id)
             LEFT JOIN texts t USING (text_id)
             WHERE m.measure = 'trained_head' AND {CHOSEN}
             GROUP BY ALL
+        ),
+        kept AS (
+            SELECT * FROM runs
+            QUALIFY row_number() OVER (
+                PARTITION BY checkpoint_id, text_id, tokens, rank, learning_rate, seed ORDER BY measured_at DESC
+            ) = 1
+        ),
+        whole AS (
+            SELECT m.measurement_id, m.checkpoint_id, m.text_id, m.tokens, m.version,
+                   max(s.value) FILTER (s.name = 'own_nats_per_token') AS own_nats_per_token,
+                   max(s.value) FILTER (s.name = 'own_accuracy') AS own_accuracy
+            FROM measurements m JOIN scalars s USING (measurement_id)
+            WHERE m.measure = 'truncated_heads' GROUP BY ALL
+        ),
+        cut AS (
+            SELECT m.checkpoint_id, m.text_id, m.tokens, m.version, {cut}
+            FROM measurements m JOIN series s USING (measurement_id)
+            WHERE m.measure = 'truncated_heads'
+            GROUP BY m.measurement_id, m.checkpoint_id, m.text_id, m.tokens, m.version
         )
-        SELECT * FROM runs
-        QUALIFY row_number() OVER (
-            PARTITION BY family, model, step, text_name, rank, learning_rate, seed ORDER BY measured_at DESC
-        ) = 1
-        ORDER BY parameters, model, step, rank, learning_rate, seed
+        SELECT r.* EXCLUDE (checkpoint_id, text_id), arg_max(cut.nats, cut.version) AS truncated_nats_per_token,
+               arg_max(cut.accuracy, cut.version) AS truncated_accuracy,
+               arg_max(w.own_nats_per_token, w.version) AS own_nats_per_token,
+               arg_max(w.own_accuracy, w.version) AS own_accuracy
+        FROM kept r
+        LEFT JOIN whole w ON w.checkpoint_id = r.checkpoint_id AND w.text_id = r.text_id AND w.tokens = r.tokens
+        LEFT JOIN cut ON cut.checkpoint_id = r.checkpoint_id AND cut.text_id = r.text_id AND cut.tokens = r.tokens
+                     AND cut.rank = r.rank
+        GROUP BY ALL
+        ORDER BY parameters, model, step, r.rank, learning_rate, seed
         """,
         chosen(family, models),
     )
-    return frame.astype(dict.fromkeys(TRAINED_SCALARS, "float64"))
+    return frame.astype(dict.fromkeys([*TRAINED_SCALARS, *BESIDE], "float64"))
 
 
 def ngrams(store: Store) -> pd.DataFrame:
