@@ -34,7 +34,7 @@ class TestWidths:
 
     def test_a_row_a_curve(self) -> None:
         table = widths.calculator(widths.named(curves({})), 0.3)
-        assert table["label"].tolist() == ["corpus.txt · tokenizer.json (5)"]
+        assert table["label"].tolist() == ["corpus · tokenizer.json (5)"]
         assert table["width"].tolist() == [4]
         assert table["64"].tolist() == [0.0]
 
@@ -49,13 +49,24 @@ class TestWidths:
 
     def test_what_doubling_the_vocabulary_does(self) -> None:
         known = curves(
-            {"tokenizer_id": "a", "vocabulary": 1000, "rank_at_half": 100},
-            {"tokenizer_id": "b", "vocabulary": 4000, "rank_at_half": 400},
-            {"tokenizer_id": "b", "vocabulary": 4000, "rank_at_half": 7, "corpus_id": "other"},
+            {"tokenizer": "bpe:1000 of corpus.txt", "tokenizer_id": "a", "vocabulary": 1000, "rank_at_half": 100},
+            {"tokenizer": "bpe:4000 of corpus.txt", "tokenizer_id": "b", "vocabulary": 4000, "rank_at_half": 400},
+            {"tokenizer": "llama2.model", "tokenizer_id": "c", "vocabulary": 32_000, "rank_at_half": 900},
         )
-        rows = widths.doublings(widths.named(known))
-        assert rows[["smaller", "larger", "growth"]].values.tolist() == [[1000, 4000, 4.0]]
-        assert rows["per_doubling"].tolist() == pytest.approx([2.0])  # twice the vocabulary, twice the rank
+        told = widths.growth(widths.named(known))
+        assert told == [
+            "corpus.txt, 5-grams: the rank at half is 100 at 1,000, 400 at 4,000 tokens of vocabulary; for each "
+            "doubling it grows by the factor 2.00."  # four times the vocabulary, four times the rank
+        ]
+        assert widths.growth(widths.named(known.iloc[1:])) == []
+
+    def test_labels(self) -> None:
+        found = widths.named(
+            curves(
+                {"tokenizer": "bpe:8192 of corpus.txt", "vocabulary": 8192}, {"tokenizer_id": "x", "vocabulary": 9000}
+            )
+        )
+        assert found["label"].tolist() == ["corpus · BPE 8,192", "corpus · tokenizer.json (9,000)"]
 
     def test_known_models(self) -> None:
         known = widths.known_models()
@@ -68,7 +79,7 @@ class TestWidths:
         none = widths.named(curves({}).iloc[:0])
         assert widths.calculator(none, 0.5).empty
         assert widths.points(none).empty
-        assert widths.doublings(none).empty
+        assert widths.growth(none) == []
 
     def test_points_for_the_figure(self) -> None:
         rows = widths.points(widths.named(curves({})))

@@ -14,6 +14,7 @@ MARGIN = {"l": 62, "r": 16, "t": 48, "b": 52}
 DASHES = {"trained": "solid", "truncated": "dash"}
 # Loss added by a truncated head above which a map's colour no longer changes: the paper's curves end at about 1.5.
 MOST_ADDED = 2.0
+ADDED_SCALE = "cividis"
 METRICS = {
     "nats_per_token": ("loss (nats/token)", 1.0, "%{y:.4f} nats/token"),
     "accuracy": ("top-1 accuracy (%)", 100.0, "%{y:.2f} %"),
@@ -85,6 +86,7 @@ def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = N
                 traces.append(line)
     _one_entry_a_model(traces)
     traces += _kinds(frame, theme)
+    most = max(float(frame["w_error"].max()), 0.1)  # heads with one dominating value leave little to the other ranks
     return parts.blank(
         theme,
         430,
@@ -94,7 +96,7 @@ def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = N
         showlegend=True,
         xaxis={
             "title": {"text": "W-error that the rank allows"},
-            "range": [-0.02, 1.02],
+            "range": [-0.02 * most, 1.04 * most],
             "showline": True,
             "ticks": "outside",
         },
@@ -171,7 +173,7 @@ def truncated_along_training(
         "customdata": np.stack([np.broadcast_to(steps, table.shape), np.broadcast_to(ranks[:, None], table.shape)], -1),
         "zmin": 0,
         "zmax": most,
-        "colorscale": "magma",
+        "colorscale": ADDED_SCALE,
         "hoverongaps": False,
         "hovertemplate": "+%{z:.4f} nats/token<br>rank %{customdata[1]}<extra>step %{customdata[0]:,}</extra>",
         "name": "added loss",

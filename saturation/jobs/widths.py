@@ -8,6 +8,7 @@ import pandas as pd
 
 from saturation.families import registry
 
+TRAINED_HERE = "bpe:"
 COMMON = (64, 128, 256, 512, 768, 1024, 1536, 2048, 2560, 3072, 4096, 5120, 8192)
 
 
@@ -23,10 +24,22 @@ def named(curves: pd.DataFrame) -> pd.DataFrame:
     kept = kept.sort_values(["corpus", "vocabulary", "gram_order"], ignore_index=True)
     several = kept["gram_order"].nunique() > 1
     labels = [
-        "{corpus} · {tokenizer} ({vocabulary:,})".format(**row) + (f" · {row['gram_order']}-grams" if several else "")
+        f"{row['corpus'].removesuffix('.txt')} · {tokenizer(row)}"
+        + (f" · {row['gram_order']}-grams" if several else "")
         for row in _records(kept)
     ]
     return kept.assign(label=labels)
+
+
+def is_trained_here(tokenizer: str) -> bool:
+    """Whether a curve's tokenizer is a BPE trained on its corpus."""
+    return tokenizer.startswith(TRAINED_HERE)
+
+
+def tokenizer(row: dict[Any, Any]) -> str:
+    """A tokenizer and its vocabulary in words: `BPE 8,192` for one trained on the corpus, `pythia.json (50,277)`."""
+    size = f"{row['vocabulary']:,}"
+    return f"BPE {size}" if is_trained_here(row["tokenizer"]) else f"{row['tokenizer']} ({size})"
 
 
 def points(curves: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +84,7 @@ def width_for(ranks: np.ndarray, w_error: np.ndarray, error: float) -> int:
 
 
 def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
-    """One row a curve: the least widths for a W-error of a half and of `error`, and the W-error at common widths."""
+    """One row a curve: the widths for a W-error of a half and of `error`, models as wide, W-error at common widths."""
     rows = []
     for row in _records(curves):
         values = {f"{width}": w_error_at(row["ranks"], row["w_error"], width) for width in COMMON}
@@ -80,11 +93,12 @@ def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
                 "label": row["label"],
                 "tokens": row["tokens"],
                 "rank_at_half": row["rank_at_half"],
-                "width": width_for(row["ranks"], row["w_error"], error),
+                "width": (width := width_for(row["ranks"], row["w_error"], error)),
+                "as_wide": examples(width, 2),
                 **values,
             }
         )
-    return pd.DataFrame(rows, columns=["label", "tokens", "rank_at_half", "width", *map(str, COMMON)])
+    return pd.DataFrame(rows, columns=["label", "tokens", "rank_at_half", "width", "as_wide", *map(str, COMMON)])
 
 
 def known_models() -> pd.DataFrame:
@@ -110,29 +124,27 @@ def examples(width: int, most: int = 3) -> str:
     return f"{', '.join(same)} ({size:,} wide)"
 
 
-def doublings(curves: pd.DataFrame) -> pd.DataFrame:
-    """What a larger vocabulary does: neighbouring vocabularies of one corpus and order, by what their widths differ.
+def growth(curves: pd.DataFrame) -> list[str]:
+    """What a larger vocabulary does: of each corpus with several BPE vocabularies trained on it, one sentence.
 
-    Columns: corpus, gram_order, smaller, larger (vocabularies), growth (of the vocabulary), rank_smaller, rank_larger
-    (at half), per_doubling (factor of that rank per doubling of the vocabulary).
+    Only those are compared: between tokenizers of different makers, more than the vocabulary differs.
     """
-    rows = []
-    for (_, order), group in curves.groupby(["corpus_id", "gram_order"], sort=False):
-        ordered = group.drop_duplicates("vocabulary").sort_values("vocabulary")
-        for small, large in pairwise(_records(ordered)):
-            growth = large["vocabulary"] / small["vocabulary"]
-            ranks = large["rank_at_half"] / max(small["rank_at_half"], 1)
-            rows.append(
-                {
-                    "corpus": small["corpus"],
-                    "gram_order": order,
-                    "smaller": small["vocabulary"],
-                    "larger": large["vocabulary"],
-                    "growth": growth,
-                    "rank_smaller": small["rank_at_half"],
-                    "rank_larger": large["rank_at_half"],
-                    "per_doubling": ranks ** (np.log(2) / np.log(growth)),
-                }
-            )
-    columns = ["corpus", "gram_order", "smaller", "larger", "growth", "rank_smaller", "rank_larger", "per_doubling"]
-    return pd.DataFrame(rows, columns=columns)
+    own = curves[curves["tokenizer"].map(is_trained_here).astype(bool)] if len(curves) else curves
+    sentences = []
+    for (_, order), group in own.groupby(["corpus_id", "gram_order"], sort=False):
+        ordered = _records(group.drop_duplicates("vocabulary").sort_values("vocabulary"))
+        if len(ordered) < 2:
+            continue
+        ranks = ", ".join(f"{row['rank_at_half']:,} at {row['vocabulary']:,}" for row in ordered)
+        factors = ", ".join(f"{_per_doubling(small, large):.2f}" for small, large in pairwise(ordered))
+        sentences.append(
+            f"{ordered[0]['corpus']}, {order}-grams: the rank at half is {ranks} tokens of vocabulary; for each "
+            f"doubling it grows by the factor {factors}."
+        )
+    return sentences
+
+
+def _per_doubling(small: dict[Any, Any], large: dict[Any, Any]) -> float:
+    """Factor of the rank at half for twice the vocabulary, between two of the same kind."""
+    ranks = large["rank_at_half"] / max(small["rank_at_half"], 1)
+    return float(ranks ** (np.log(2) / np.log(large["vocabulary"] / small["vocabulary"])))

@@ -8,6 +8,7 @@ from saturation.jobs import board, head_tables
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
+from saturation.ui.words import plain
 
 TITLE = "Loss by the rank of the head"
 MEASURES = ("truncated_heads", "trained_head")
@@ -44,6 +45,7 @@ def section(view: View) -> None:
         title=TITLE,
         method="trained-heads",
     )
+    st.markdown(answer(table, chosen.model))
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
@@ -83,6 +85,26 @@ def section(view: View) -> None:
             method="truncated-heads",
         )
     _form(view)
+
+
+def answer(table: pd.DataFrame, model: str) -> str:
+    """What half the rank costs the model, in words; nothing where that was not measured."""
+    own = table[table["model"] == model]
+    whole = own.loc[own["kind"] == "own"]
+    if whole.empty:
+        return ""
+    size, loss = int(whole["rank"].iloc[0]), float(whole["nats_per_token"].iloc[0])
+    below = own[(own["rank"] <= size / 2) & (own["kind"] != "own")]
+    if below.empty:
+        return ""
+    rank = int(below["rank"].max())
+    costs = {
+        kind: float(rows["nats_per_token"].iloc[0]) - loss
+        for kind, rows in below[below["rank"] == rank].groupby("kind", sort=False)
+    }
+    words = {"truncated": "cut to it, its own head", "trained": "a head of that rank trained on its states"}
+    said = "; ".join(f"{words[kind]} adds **{costs[kind]:.3f} nats**" for kind in words if kind in costs)
+    return f"{plain(model)} is {size:,} wide. Of half that rank ({rank:,}): {said} per token to its {loss:.3f}."
 
 
 def drawn_from(table: pd.DataFrame) -> str:

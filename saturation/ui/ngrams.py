@@ -65,28 +65,25 @@ def calculator(curves: pd.DataFrame, error: float) -> None:
         return
     st.subheader("How wide must the next model be?", anchor=False)
     table = widths.calculator(curves, error)
-    for row in table.to_dict("records")[:3]:
-        st.markdown(
-            f"**{plain(row['label'])}**: a W-error of {error:.2f} needs a hidden size of **{row['width']:,}**"
-            f" (half at {row['rank_at_half']:,}); as wide: {widths.examples(row['width'])}."
-        )
+    most = table.sort_values("tokens", ascending=False).to_dict("records")[0]
+    st.markdown(
+        f"**{plain(most['label'])}**: a W-error of {error:.2f} needs a hidden size of **{most['width']:,}** (half at "
+        f"{most['rank_at_half']:,}); as wide: {most['as_wide']}."
+    )
     config = {
         "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width="large"),
         "tokens": st.column_config.NumberColumn("tokens", format="localized"),
         "rank_at_half": st.column_config.NumberColumn("half at", format="localized"),
         "width": st.column_config.NumberColumn(f"{error:.2f} at", format="localized"),
+        "as_wide": st.column_config.TextColumn("models as wide"),
     } | {f"{width}": st.column_config.NumberColumn(f"d = {width:,}", format="%.3f") for width in widths.COMMON}
     st.dataframe(table, hide_index=True, column_config=config, alt="W-error of each corpus at common hidden sizes")
     st.caption(
         "A bound on what a linear head of that width can express of the n-grams of this very text, not a promise: a "
         "larger corpus has more contexts and asks for more, and contexts longer than n - 1 tokens are not seen."
     )
-    for row in widths.doublings(curves).to_dict("records"):
-        st.markdown(
-            f"{plain(row['corpus'])}: from a vocabulary of {row['smaller']:,} to {row['larger']:,} the rank at half "
-            f"goes from {row['rank_smaller']:,} to {row['rank_larger']:,}, a factor of **{row['per_doubling']:.2f}** "
-            "for each doubling of the vocabulary."
-        )
+    for sentence in widths.growth(curves):
+        st.markdown(plain(sentence))
 
 
 def _form(view: View) -> None:
