@@ -104,6 +104,14 @@ class TestTraining:
         assert (found.best_step, found.steps) == (0, 50)
         assert score(found, parts[2])[0] == pytest.approx(score(head, parts[2])[0], abs=1e-5)
 
+    @pytest.mark.parametrize("rank", [1, 2])
+    def test_both_starts_lead_to_one_loss(self, rank: int) -> None:
+        head, parts = problem()
+        normal = dataclasses.replace(SHORT, rank=rank, steps=600)
+        cut = dataclasses.replace(normal, init="truncated", learning_rate=0.02)
+        losses = [score(trained(parts, training, Factors(head)), parts[2])[0] for training in (normal, cut)]
+        assert losses[1] == pytest.approx(losses[0], abs=0.02)
+
     def test_states_in_half_precision_do(self) -> None:
         _, parts = problem()
         halved = [States(part.vectors.half(), part.targets) for part in parts]

@@ -130,7 +130,9 @@ def train_head(
     if not len(train.vectors) or not len(validation.vectors):
         raise InputError("There are no states to train a head on, or none to validate it with; take a longer text.")
     device = device or torch.device("cpu")
-    left, right = (part.to(device) for part in start(training, vocab_size, train.vectors.shape[1], factors))
+    first = start(training, vocab_size, train.vectors.shape[1], factors)
+    # The fused optimizer goes through memory: a transposed parameter would silently take the wrong gradients.
+    left, right = (part.to(device).contiguous() for part in first)
     optimizer = torch.optim.Adam([left, right], lr=training.learning_rate, betas=BETAS, fused=True)
     held_out = States(*(part[: training.validation_tokens].to(device) for part in validation))
     batch = min(training.batch, len(train.targets))
