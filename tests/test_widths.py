@@ -71,8 +71,10 @@ class TestWidths:
     def test_known_models(self) -> None:
         known = widths.known_models()
         assert known["hidden_size"].is_monotonic_increasing
-        assert ("pythia/410m", 1024) in set(known.itertuples(index=False, name=None))
-        assert "(1,024 wide)" in widths.examples(1000)
+        assert ("pythia/410m", "pythia", 1024) in set(known.itertuples(index=False, name=None))
+        assert widths.examples(1000).endswith("(1,024 wide)")
+        assert "pythia/410m" in widths.examples(1000, 99)
+        assert widths.examples(1000, 99).count("pythia/") == 1
         assert widths.examples(10**6) == "no known model is that wide"
 
     def test_nothing_counted_yet(self) -> None:

@@ -104,23 +104,23 @@ def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
 def known_models() -> pd.DataFrame:
     """Model name and hidden size of every model of the registry that states one, narrowest first."""
     rows = [
-        (f"{family.name}/{model.name}", model.hidden_size)
+        (f"{family.name}/{model.name}", family.name, model.hidden_size)
         for family in registry.families().values()
         for model in family.models.values()
         if model.hidden_size
     ]
-    frame = pd.DataFrame(rows, columns=["model", "hidden_size"])
-    return frame.sort_values(["hidden_size", "model"], ignore_index=True)
+    frame = pd.DataFrame(rows, columns=["model", "family", "hidden_size"])
+    return frame.sort_values("hidden_size", kind="stable", ignore_index=True)
 
 
 def examples(width: int, most: int = 3) -> str:
-    """Known models of the least hidden size that is at least `width`, in words."""
+    """Known models of the least hidden size that is at least `width`, one a family, in words; no copies by seed."""
     models = known_models()
-    wide = models[models["hidden_size"] >= width]
+    wide = models[(models["hidden_size"] >= width) & ~models["model"].str.contains("-seed")]
     if wide.empty:
         return "no known model is that wide"
     size = int(wide["hidden_size"].iloc[0])
-    same = wide.loc[wide["hidden_size"] == size, "model"].head(most)
+    same = wide[wide["hidden_size"] == size].drop_duplicates("family")["model"].head(most)
     return f"{', '.join(same)} ({size:,} wide)"
 
 

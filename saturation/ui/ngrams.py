@@ -65,7 +65,7 @@ def calculator(curves: pd.DataFrame, error: float) -> None:
         return
     st.subheader("How wide must the next model be?", anchor=False)
     table = widths.calculator(curves, error)
-    most = table.sort_values("tokens", ascending=False).to_dict("records")[0]
+    most = table.assign(vocabulary=curves["vocabulary"].to_numpy()).sort_values("vocabulary").to_dict("records")[-1]
     st.markdown(
         f"**{plain(most['label'])}**: a W-error of {error:.2f} needs a hidden size of **{most['width']:,}** (half at "
         f"{most['rank_at_half']:,}); as wide: {most['as_wide']}."

@@ -84,6 +84,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder: known measurements of pythia, and weights of lab/w8 with one step not measured."""
     folder = tmp_path_factory.mktemp("cache")
     store = dashboard_store.fill(folder / "measurements.duckdb")
+    dashboard_store.fill_bottleneck(store)
     if MEASURED_LATER not in library.checkpoints(folder, "lab", "w8"):
         command = (
             "import pathlib, sys; from saturation.lab.trainer import train_run; "

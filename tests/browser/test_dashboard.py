@@ -9,7 +9,14 @@ from conftest import MEASURED_LATER, serving, settled
 
 from saturation.figures import DARK, LIGHT
 
-FIGURES = {"": 1, "Performance": 3, "Anisotropy": 5, "Singular_values": 4}
+# How many figures a page has, and words of a line that tells what they were drawn from.
+FIGURES = {
+    "": (1, "15 checkpoints, steps 0–10,000"),
+    "Performance": (3, "30 checkpoints, steps 0–10,000"),
+    "Anisotropy": (5, "15 checkpoints, steps 0–10,000"),
+    "Singular_values": (4, "15 checkpoints, steps 0–10,000"),
+    "Bottleneck": (6, "pythia/14m@10,000"),
+}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 VIEW = "?family=pythia&model=14m&step=4000"
 
@@ -40,17 +47,48 @@ def figure(page, title: str) -> dict:
 
 @pytest.mark.parametrize("path", FIGURES)
 def test_each_page_draws_its_figures(browse, server, path):
+    count, drawn_from = FIGURES[path]
     page = browse(f"{server}/{path}{VIEW}")
     charts = page.get_by_test_id("stPlotlyChart")
-    assert charts.count() == FIGURES[path]
-    for index in range(FIGURES[path]):
+    assert charts.count() == count
+    for index in range(count):
         one = charts.nth(index)
         assert one.locator(".main-svg .trace, .main-svg .hm image").count() >= 1
-        assert "pythia" in one.get_attribute("aria-label")
+        assert one.get_attribute("aria-label")
     assert page.get_by_test_id("stException").count() == 0
     assert page.get_by_test_id("stAlert").count() == 0
-    drawn = "30 checkpoints" if path == "Performance" else "15 checkpoints"  # of both models, of the chosen one
-    assert page.get_by_text(f"{drawn}, steps 0–10,000").count() >= 1
+    assert page.get_by_text(drawn_from).count() >= 1
+
+
+def test_a_figure_leads_to_its_definition_and_back(browse, server):
+    page = browse(f"{server}/Bottleneck{VIEW}")
+    page.locator(".st-key-under-loss-by-w-error").get_by_role("link", name="Definition").click()
+    page.wait_for_url("**/Method?**")
+    settled(page)
+    assert page.get_by_role("heading", level=3).first.inner_text() == "W-error"
+    page.go_back()
+    page.wait_for_url("**/Bottleneck?**")
+    settled(page)
+    assert address(page) == {"family": "pythia", "model": "14m", "step": "4000"}
+
+
+def test_the_width_calculator_is_part_of_the_link(browse, server):
+    page = browse(f"{server}/Bottleneck{VIEW}")
+    field = page.get_by_role("spinbutton", name="W-error to reach")
+    field.fill("0.2")
+    field.press("Enter")
+    page.wait_for_url("**error=0.2**")
+    settled(page)
+    second = browse(page.url)
+    assert second.get_by_text("needs a hidden size of").inner_text().count("0.20") == 1
+
+
+def test_a_language_is_trained_from_the_page(browse, copied_cache, tmp_path):
+    with serving(copied_cache, tmp_path / "play.log") as server:
+        page = browse(f"{server}/Bottleneck{VIEW}&toy_rank=2&toy_vocab_size=64&toy_contexts=64&toy_scale=2")
+        page.get_by_role("button", name="Train its widths").click()
+        page.get_by_text("from a width of 2 on; the rank is 2").wait_for(timeout=90_000)
+        assert page.get_by_test_id("stException").count() == 0
 
 
 def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
