@@ -79,8 +79,8 @@ class TestFigures:
 class TestWidths:
     def test_the_width_for_half_and_for_an_error_of_the_link(self) -> None:
         text = words(opened())
-        assert "a W-error of 0.50 needs a hidden size of **784** (half at 819)" in text
-        assert "a W-error of 0.20 needs a hidden size of **2,560**" in words(opened(error="0.2"))
+        assert "a W-error of 0.50 needs a hidden size of **1,792** (half at 1,638)" in text
+        assert "a W-error of 0.20 needs a hidden size of **4,096**" in words(opened(error="0.2"))
 
     def test_what_doubling_the_vocabulary_does(self) -> None:
         text = words(opened()).replace("\\", "")
@@ -112,13 +112,24 @@ class TestModes:
         assert len(opened().text_input) == 0
 
 
+def press(app: AppTest, label: str):
+    return next(button for button in app.button if button.label == label)
+
+
 class TestJobs:
+    def test_without_the_weights_there_is_nothing_to_press(self, store: Store) -> None:
+        app = opened()
+        assert press(app, "Train at step 10,000").disabled
+        assert press(app, "Truncate at 0 other steps").disabled
+        assert any("are not on this machine; choose another step" in caption.value for caption in app.caption)
+
     def test_what_is_started(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         started = []
         monkeypatch.setattr(board, "start", lambda settings, *job: started.append(job))
-        app = opened(toy_rank="8")
-        next(button for button in app.button if button.label == "Train at step 10,000").click().run()
-        next(button for button in app.button if button.label == "Train its widths").click().run()
-        assert started[0] == ("heads", "pythia/14m@10000", {"targets": ["pythia/14m@10000"], "train": True})
+        app = opened(family="lab", model="w8", step="30000", toy_rank="8")
+        assert press(app, "Truncate at 10 other steps").disabled is False
+        press(app, "Train at step 30,000").click().run()
+        press(app, "Train its widths").click().run()
+        assert started[0] == ("heads", "lab/w8@30000", {"targets": ["lab/w8@30000"], "train": True})
         kind, title, options = started[1]
         assert (kind, title, options["rank"], options["vocab_size"]) == ("playground", "a language of rank 8", 8, 512)

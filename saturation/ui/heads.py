@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, truncated_along_training
-from saturation.jobs import board, head_tables
+from saturation.jobs import board, catalogue, head_tables
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
@@ -130,21 +130,22 @@ def _form(view: View) -> None:
             "text, for each rank at four learning rates; minutes for small models. Results appear as they are done; "
             "a job that is cancelled goes on where it stopped when it is started again."
         )
+        known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
+        weights = set(known.loc[known["available"], "step"])
+        here = chosen.step in weights
+        done = set(data.truncated_heads(chosen.family, (chosen.model,))["step"])
+        others = sorted(weights - done - {chosen.step})
+        if not here:
+            st.caption(f"The weights of step {labels.step(chosen.step)} are not on this machine; choose another step.")
         with st.container(horizontal=True, gap="small"):
-            if st.button(f"Truncate at step {labels.step(chosen.step)}", icon=":material/content_cut:"):
+            at = f"at step {labels.step(chosen.step)}"
+            if st.button(f"Truncate {at}", disabled=not here, icon=":material/content_cut:"):
                 _start(view, [chosen.step], train=False)
-            steps = _untruncated(view)
-            if st.button(f"Truncate at {len(steps)} more steps", disabled=not steps, icon=":material/content_cut:"):
-                _start(view, steps, train=False)
-            if st.button(f"Train at step {labels.step(chosen.step)}", type="primary", icon=":material/play_arrow:"):
+            more = f"{len(others)} other step{'' if len(others) == 1 else 's'}"
+            if st.button(f"Truncate at {more}", disabled=not others, icon=":material/content_cut:"):
+                _start(view, others, train=False)
+            if st.button(f"Train {at}", disabled=not here, type="primary", icon=":material/play_arrow:"):
                 _start(view, [chosen.step], train=True)
-
-
-def _untruncated(view: View) -> list[int]:
-    """Steps of the selected model that have measurements but no truncated heads."""
-    chosen = view.selection
-    done = set(data.truncated_heads(chosen.family, (chosen.model,))["step"])
-    return [step for step in data.steps(chosen.family, chosen.model) if step not in done]
 
 
 def _start(view: View, steps: list[int], train: bool) -> None:

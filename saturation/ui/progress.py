@@ -69,7 +69,7 @@ def _redraw_when_due() -> None:
 def _sidebar() -> None:
     _redraw_when_due()
     for job in active(board.jobs(data.settings())):
-        st.progress(job.done / max(job.total, 1), text=f"{_doing(job)} {job.title}: {_share(job)}")
+        st.progress(job.done / max(job.total, 1), text=f"{_doing(job)} {job.title}: {_share(job)}{_stage(job)}")
 
 
 def _listing() -> None:
@@ -113,6 +113,11 @@ def _share(job: board.Job) -> str:
     if job.kind == "measure":
         return f"{job.done} of {job.total}"
     return f"{job.done / max(job.total, 1):.0%}"
+
+
+def _stage(job: board.Job) -> str:
+    """What a job is at, where its share alone would stand still for minutes."""
+    return "" if job.kind == "measure" else f" · {job.message}"
 
 
 def _quietly(action: Callable[[Settings, str], None], job_id: str) -> None:
