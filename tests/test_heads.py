@@ -113,7 +113,7 @@ class TestTruncated:
         assert "  12  0.0000" in heads_report.as_text(found)
 
 
-ASKED = HeadsRequest(ranks=(3, 12), learning_rates=(0.01, 0.05), seeds=2)
+ASKED = HeadsRequest(ranks=(3, 12), learning_rates=(0.01, 0.05), seeds=2, init="normal")
 
 
 class TestTrained:
@@ -177,14 +177,28 @@ class TestTrained:
         assert rest.computed == 5
         assert told[0] == (0, 5, "loading the model")
         assert told[-1] == (5, 5, "done")
-        assert (4, 5, "rank 3, learning rate 0.05, seed 1: step 30 of 30") in told
+        assert (4, 5, "rank 3, normal start, learning rate 0.05, seed 1: step 30 of 30") in told
         assert list((cache / "states").iterdir()) == []
         whole = measure(tiny_model("opt"), cache, text, ASKED)
         assert (whole.computed, heads_report.rows(whole)) == (0, heads_report.rows(rest))
 
+    def test_of_both_starts_the_validation_loss_chooses(self, tiny_model: Any, cache: Path, text: Path) -> None:
+        asked = HeadsRequest(ranks=(3,), learning_rates=(0.01, 0.05))
+        found = measure(tiny_model("opt"), cache, text, asked)
+        assert sorted((item.labels["init"][0], item.scalars["learning_rate"]) for item in found.trained) == [
+            ("normal", 0.01),
+            ("normal", 0.05),
+            ("truncated", 0.01),
+            ("truncated", 0.05),
+        ]
+        least = min(found.trained, key=lambda item: item.scalars["validation_nats_per_token"])
+        (row,) = heads_report.rows(found)
+        assert (row["init"], row["trained_loss"]) == (least.labels["init"][0], least.scalars["nats_per_token"])
+        assert row["trained_loss"] <= row["truncated_loss"] + 0.05
+
     def test_what_a_head_depends_on(self, tiny_model: Any, cache: Path, text: Path) -> None:
         """One by one: how many are computed anew after the change of a setting."""
-        asked = HeadsRequest(ranks=(3, 12), learning_rates=(0.01,))
+        asked = HeadsRequest(ranks=(3, 12), learning_rates=(0.01,), init="normal")
         changes: list[tuple[dict[str, Any], int]] = [
             ({}, 3),
             ({"seeds": 2}, 2),
@@ -199,7 +213,7 @@ class TestTrained:
     def test_another_text_window_or_number_of_tokens_is_another_measurement(
         self, tiny_model: Any, cache: Path, text: Path
     ) -> None:
-        few = HeadsRequest(ranks=(2,), learning_rates=(0.05,))
+        few = HeadsRequest(ranks=(2,), learning_rates=(0.05,), init="normal")
         for request in ({}, {"max_tokens": 200}, {"context_length": 8}):
             assert measure(tiny_model("opt"), cache, text, few, **request).computed == 2
         assert measure(tiny_model("opt"), cache, text, few, device="cpu").computed == 0

@@ -99,6 +99,7 @@ def trained(**changes: object) -> dict:
         "text_name": "t",
         "tokens": 9,
         "rank": 1,
+        "init": "normal",
         "learning_rate": 0.01,
         "seed": 0,
         "w_error": 0.6,
@@ -137,6 +138,11 @@ class TestHeads:
         assert row["learning_rate"] == 0.01
         assert row["nats_per_token"] == pytest.approx(3.3)
         assert row["spread"] == pytest.approx(np.std([3.2, 3.4], ddof=1))
+
+    def test_the_start_with_the_lowest_validation_loss_is_chosen(self) -> None:
+        rows = [trained(), trained(init="truncated", validation_nats_per_token=3.0, nats_per_token=3.1)]
+        row = head_tables.by_rank(pd.DataFrame(rows), TRUNCATED.iloc[:0]).iloc[0]
+        assert (row["kind"], row["init"], row["nats_per_token"]) == ("trained", "truncated", 3.1)
 
     def test_trained_truncated_and_own_side_by_side(self) -> None:
         rows = pd.DataFrame([trained(rank=1), trained(rank=2, nats_per_token=3.0, w_error=0.0)])

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from saturation.cli.shared import Context, bar, say
-from saturation.jobs.head_request import HeadsRequest
+from saturation.jobs.head_request import BOTH, STARTS, HeadsRequest
 from saturation.jobs.request import Request
 
 
@@ -32,10 +32,10 @@ def _rates(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--seeds", type=int, default=1, show_default=True, help="Trained heads for each rank and learning rate.")
 @click.option(
     "--init",
-    type=click.Choice(["normal", "truncated"]),
-    default="normal",
+    type=click.Choice([BOTH, *STARTS]),
+    default=BOTH,
     show_default=True,
-    help="Where trained heads start: N(0, 1), or the head cut by SVD.",
+    help="Where trained heads start: N(0, 1), the head cut by SVD, or both, of which the validation loss chooses.",
 )
 @click.option("--max-tokens", type=int, help="Only the first tokens of the text.")
 @click.option("--context-length", type=int, help="Windows shorter than the model's own.")

@@ -1,6 +1,6 @@
 """Heads of lower rank as one table for figures: trained, truncated and the model's own. No torch.
 
-Of the learning rates tried for a rank, the one with the lowest validation loss, averaged over seeds, counts.
+Of the starts and learning rates tried for a rank, those with the lowest validation loss, averaged over seeds, count.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 COLUMNS = [
     *("family", "model", "step", "parameters", "hidden_size", "text_name", "tokens", "kind"),
-    *("rank", "w_error", "nats_per_token", "accuracy", "learning_rate", "spread"),
+    *("rank", "w_error", "nats_per_token", "accuracy", "init", "learning_rate", "spread"),
 ]
 _RUN = ["family", "model", "step"]
 
@@ -32,11 +32,11 @@ def one_text(trained: pd.DataFrame) -> pd.DataFrame:
 
 
 def rates(trained: pd.DataFrame) -> pd.DataFrame:
-    """One row per (model, step, rank, learning rate), means over seeds, and which rate was chosen for the rank."""
+    """One row per (model, step, rank, start, learning rate), means over seeds, and which was chosen for the rank."""
     if trained.empty:
         return trained.assign(chosen=pd.Series(dtype=bool), seeds=pd.Series(dtype=int), spread=pd.Series(dtype=float))
-    key = [*_RUN, "rank", "learning_rate"]
-    grouped = trained.groupby(key, sort=True)
+    key = [*_RUN, "rank", "init", "learning_rate"]
+    grouped = trained.groupby(key, sort=True, dropna=False)
     numbers = [name for name in trained.columns if name.endswith(("nats_per_token", "accuracy", "w_error"))]
     found = grouped[numbers].mean()
     found["spread"] = grouped["nats_per_token"].std(ddof=1)
@@ -62,6 +62,7 @@ def by_rank(trained: pd.DataFrame, truncated: pd.DataFrame) -> pd.DataFrame:
             kind="truncated",
             nats_per_token=chosen["truncated_nats_per_token"],
             accuracy=chosen["truncated_accuracy"],
+            init=None,
             learning_rate=np.nan,
             spread=np.nan,
         )
@@ -87,6 +88,7 @@ def _own(rows: pd.DataFrame) -> pd.DataFrame:
         w_error=0.0,
         nats_per_token=one["own_nats_per_token"],
         accuracy=one["own_accuracy"],
+        init=None,
         learning_rate=np.nan,
         spread=np.nan,
     )

@@ -90,8 +90,9 @@ class _Work:
         self.cuts: Split | None = split(len(self.text.ids), self.text.context_length) if heads.train else None
         self.planned = self._plan("truncated_heads", f"ranks {self.ranks}")
         trainings = [
-            Training(rank, rate, seed, heads.init, **training)
+            Training(rank, rate, seed, start, **training)
             for rank in reversed(self.ranks)  # the largest first: it tells at once whether the training works
+            for start in heads.starts
             for rate in heads.learning_rates or learning_rates()
             for seed in range(heads.seeds)
         ]
@@ -219,11 +220,11 @@ class _Work:
         """Train one head after another on the kept states; factors of the own head serve a truncated start."""
         ends = [0, *(self.cuts or ())]
         train, validation, evaluation = (kept.part(first, last) for first, last in pairwise(ends))
-        factors = Factors(head) if self.heads.init == TRUNCATED else None
+        factors = Factors(head) if TRUNCATED in self.heads.starts else None
         w_error = dict(zip(self.ranks, truncated.series["w_error"], strict=True))
         for place, (how, item) in enumerate(untrained):
             done, start = missing - len(untrained) + place, time.perf_counter()
-            name = f"rank {how.rank}, learning rate {how.learning_rate:g}, seed {how.seed}"
+            name = f"rank {how.rank}, {how.init} start, learning rate {how.learning_rate:g}, seed {how.seed}"
             report(done, missing, name)
 
             def within(step: int, steps: int, done: int = done, name: str = name) -> None:

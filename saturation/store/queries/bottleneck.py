@@ -54,7 +54,7 @@ def truncated_heads(
 
 
 def trained_heads(store: Store, family: str, models: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per (model, step, text, rank, learning rate, seed) of rank-constrained heads.
+    """One row per (model, step, text, rank, start, learning rate, seed) of rank-constrained heads.
 
     Where one was trained under several settings, the one trained last counts. truncated_*, own_*: of the head cut to
     the same rank and of the whole head, on the same part of the text; NaN where that was not measured.
@@ -70,8 +70,10 @@ def trained_heads(store: Store, family: str, models: Sequence[str] | None = None
             SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.doubtful,
                    c.checkpoint_id, m.text_id, t.name AS text_name, m.measurement_id, m.tokens, m.measured_at,
                    max(s.value) FILTER (s.name = 'rank')::INTEGER AS rank,
-                   max(s.value) FILTER (s.name = 'seed')::INTEGER AS seed, {picks}
+                   max(s.value) FILTER (s.name = 'seed')::INTEGER AS seed,
+                   any_value(l."values"[1]) AS init, {picks}
             FROM current_checkpoints c JOIN measurements m USING (checkpoint_id) JOIN scalars s USING (measurement_id)
+            LEFT JOIN labels l ON l.measurement_id = m.measurement_id AND l.name = 'init'
             LEFT JOIN texts t USING (text_id)
             WHERE m.measure = 'trained_head' AND {CHOSEN}
             GROUP BY ALL
@@ -79,7 +81,7 @@ def trained_heads(store: Store, family: str, models: Sequence[str] | None = None
         kept AS (
             SELECT * FROM runs
             QUALIFY row_number() OVER (
-                PARTITION BY checkpoint_id, text_id, tokens, rank, learning_rate, seed ORDER BY measured_at DESC
+                PARTITION BY checkpoint_id, text_id, tokens, rank, init, learning_rate, seed ORDER BY measured_at DESC
             ) = 1
         ),
         whole AS (
@@ -104,7 +106,7 @@ def trained_heads(store: Store, family: str, models: Sequence[str] | None = None
         LEFT JOIN cut ON cut.checkpoint_id = r.checkpoint_id AND cut.text_id = r.text_id AND cut.tokens = r.tokens
                      AND cut.rank = r.rank
         GROUP BY ALL
-        ORDER BY parameters, model, step, r.rank, learning_rate, seed
+        ORDER BY parameters, model, step, r.rank, init, learning_rate, seed
         """,
         chosen(family, models),
     )
