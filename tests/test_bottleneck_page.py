@@ -127,7 +127,7 @@ class TestJobs:
         started = []
         monkeypatch.setattr(board, "start", lambda settings, *job: started.append(job))
         app = opened(family="lab", model="w8", step="30000", toy_rank="8")
-        assert press(app, "Truncate at 10 other steps").disabled is False
+        assert press(app, "Truncate at step 30,000").disabled is False
         press(app, "Train at step 30,000").click().run()
         press(app, "Train its widths").click().run()
         assert started[0] == ("heads", "lab/w8@30000", {"targets": ["lab/w8@30000"], "train": True})

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from saturation.jobs.evaluations import import_results
 from saturation.settings import ROOT
-from saturation.store import Store
+from saturation.store import Store, queries
 from saturation.ui import holdings
 from saturation.ui.words import plain
 
@@ -106,6 +106,19 @@ def test_a_pack_holds_the_chosen_models_only(filled: Store) -> None:
         rows = pd.read_parquet(BytesIO(archive.read("checkpoints.parquet")))
     assert set(rows["model"]) == {"14m"}
     assert len(rows) == len(dashboard_store.STEPS)
+
+
+def test_a_pack_takes_corpora_and_the_playground_along(filled: Store, tmp_path: Path) -> None:
+    dashboard_store.empty_bottleneck(filled)
+    assert "With the n-gram matrices" not in " ".join(labels(opened().checkbox))
+    dashboard_store.fill_bottleneck(filled)
+    assert "With the n-gram matrices" in " ".join(labels(opened().checkbox))
+    taken = tmp_path / "taken.pack.zip"
+    taken.write_bytes(holdings.pack([], bottleneck=True))
+    other = Store(tmp_path / "other" / "measurements.duckdb", bundled=tmp_path)
+    other.ensure()
+    assert len(queries.ngrams(other)) == 2
+    assert len(queries.playground(other)) == 4
 
 
 def test_a_folder_is_imported_and_the_report_stays(filled: Store, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class TestRates:
         tried = pd.DataFrame(
             [
                 {"family": "lab", "model": "small", "step": 10, "parameters": 1e6, "rank": rank, "learning_rate": rate}
-                | {"validation_nats_per_token": 3.0, "chosen": chosen}
+                | {"validation_nats_per_token": 3.0, "init": "normal", "chosen": chosen}
                 for rank, rate, chosen in ((1, 0.001, False), (1, 0.05, True), (2, 0.001, True), (2, 0.05, False))
             ]
         )

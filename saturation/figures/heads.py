@@ -122,14 +122,15 @@ def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = No
                     "mode": "lines+markers" if chosen else "markers",
                     "x": rows["rank"].to_numpy(dtype=float),
                     "y": rows["learning_rate"].to_numpy(dtype=float),
-                    "customdata": rows["validation_nats_per_token"].to_numpy(dtype=float),
+                    "customdata": rows[["validation_nats_per_token", "init"]].to_numpy(dtype=object),
                     "line": {"width": 2, "color": style["color"]},
                     "marker": mark,
                     "name": labels.model(name, sizes[name]),
                     "legendgroup": name,
                     "showlegend": chosen,
                     "hovertemplate": f"<b>{name}</b> rank %{{x}}<br>learning rate %{{y:.2g}}"
-                    f"{' (chosen)' if chosen else ''}<br>validation loss %{{customdata:.4f}} nats/token<extra></extra>",
+                    f"{' (chosen)' if chosen else ''}<br>%{{customdata[1]}} start<br>"
+                    "validation loss %{customdata[0]:.4f} nats/token<extra></extra>",
                 }
             )
     rates = np.unique(tried["learning_rate"].to_numpy(dtype=float))

@@ -86,14 +86,16 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
         key=f"pack-models-{selected}-{selected in names}",  # anew, with its default, once there is something of it
         placeholder="Choose models",
     )
+    counted = len(data.ngrams()) + len(data.playground())
+    also = bool(counted) and st.checkbox("With the n-gram matrices and the playground, which belong to no model")
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "Download the pack",
-            lambda: pack(chosen),
+            lambda: pack(chosen, also),
             file_name=f"{slug(chosen[0] if len(chosen) == 1 else 'saturation')}{packs.SUFFIX}",
             mime="application/zip",
             on_click="ignore",
-            disabled=not chosen,
+            disabled=not (chosen or also),
             type="primary",
             icon=":material/archive:",
             help="Everything held of these models: Parquet tables and a manifest in one zip",
@@ -111,10 +113,10 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
         )
 
 
-def pack(models: Sequence[str]) -> bytes:
-    """A pack of these models ('family/model')."""
+def pack(models: Sequence[str], bottleneck: bool = False) -> bytes:
+    """A pack of these models ('family/model'), and of what belongs to no model."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"models{packs.SUFFIX}")
         with data.store().read() as connection:
-            packs.save(connection, path, models)
+            packs.save(connection, path, models, bottleneck)
         return path.read_bytes()
