@@ -160,6 +160,7 @@ class TestNgrams:
         assert linear.layout.xaxis.range[0] == 0
         assert log.layout.xaxis.type == "log"
         assert list(log.data[0].x) == [100, 3000, 9000]  # rank 0 has no place on a log axis
+        assert not log.layout.annotations
 
     def test_nothing_counted(self) -> None:
         assert "Choose a corpus" in ngram_curves(self.POINTS.iloc[:0]).layout.annotations[0].text

@@ -197,15 +197,15 @@ def truncated_along_training(
             "showgrid": False,
         },
     )
-    parts.add_title(figure, "added loss", "nats/token above the checkpoint's own head", 1.0, theme)
+    parts.add_title(figure, "added loss", "nats/token above its own head", 1.0, theme)
     parts.add_marks(figure, frame[["step", "doubtful"]].drop_duplicates("step"), scale, theme, y=-0.5)
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
 
 def rank_axis(ranks: np.ndarray, title: str) -> dict[str, Any]:
-    """A log axis of ranks with a tick at each of them, or at powers of two where they are many."""
-    shown = ranks if len(ranks) <= 14 else 2.0 ** np.arange(0, np.log2(ranks.max()) + 1)
+    """A log axis of ranks with a tick at each of them, or at powers of four where they are many."""
+    shown = ranks if len(ranks) <= 12 else 4.0 ** np.arange(0, np.log2(ranks.max()) / 2 + 1)
     return {
         "type": "log",
         "title": {"text": f"{title} (log scale)"},

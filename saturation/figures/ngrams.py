@@ -74,9 +74,9 @@ def ngram_curves(
     notes = []
     for width in KNOWN_WIDTHS:
         if width < last:
-            at = float(np.log10(width)) if scale == "log" else float(width)
             shapes.append(_line("x", width, theme.muted, "dot"))
-            notes.append(_note(f"{width:,}", at, theme))
+            if scale == "linear":  # on a log axis there is no room for words beside the ticks
+                notes.append(_note(f"{width:,}", float(width), theme))
     ranks = np.unique(points.loc[points["rank"] > 0, "rank"].to_numpy(dtype=float))
     xaxis = (
         rank_axis(ranks, "rank, or hidden size")
