@@ -17,6 +17,7 @@ from saturation.ui.words import plain
 TITLE = "What rank a corpus asks for"
 UPLOADS = "corpora"
 UPLOAD_MB = 200
+SHOWN = 6  # curves drawn at first: more crowd the figure
 BPE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 
 
@@ -28,8 +29,13 @@ def section(view: View) -> None:
         st.caption("No corpus is counted yet.")
         _form(view)
         return
-    labelled = list(curves["label"])
-    shown = st.multiselect("Corpora", labelled, default=labelled[:6], key="corpora", placeholder="Choose corpora")
+    shown = st.multiselect(
+        "Corpora",
+        list(curves["label"]),
+        default=newest(curves),
+        key=f"corpora-{len(curves)}",  # anew, with its default, once another one is counted
+        placeholder="Choose corpora",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         view.choice("rank_axis")
         with st.container(width=150):
@@ -50,6 +56,12 @@ def section(view: View) -> None:
     )
     calculator(kept, error)
     _form(view)
+
+
+def newest(curves: pd.DataFrame) -> list[str]:
+    """Labels of the curves measured last, in their own order."""
+    last = curves.sort_values("measured_at", ascending=False, kind="stable").head(SHOWN).index
+    return list(curves.loc[sorted(last), "label"])
 
 
 def _provenance(curves: pd.DataFrame) -> list[str]:

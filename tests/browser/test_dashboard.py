@@ -83,6 +83,21 @@ def test_the_width_calculator_is_part_of_the_link(browse, server):
     assert second.get_by_text("needs a hidden size of").inner_text().count("0.20") == 1
 
 
+def test_an_uploaded_text_is_counted(browse, copied_cache, tmp_path):
+    words = [f"word{number * number % 97}" for number in range(4000)]
+    with serving(copied_cache, tmp_path / "corpus.log") as server:
+        page = browse(f"{server}/Bottleneck{VIEW}")
+        page.get_by_text("Count another corpus").click()
+        content = {"name": "../My <b>text.txt", "mimeType": "text/plain", "buffer": " ".join(words).encode()}
+        page.locator(".st-key-corpus-upload input[type=file]").set_input_files(content)
+        page.get_by_role("textbox", name="Tokenizer").fill("bpe:300")
+        page.get_by_role("button", name="Count", exact=True).click()
+        page.get_by_text("BPE 300", exact=False).first.wait_for(timeout=90_000)
+        assert page.get_by_test_id("stException").count() == 0
+        held = [path.relative_to(copied_cache) for path in (copied_cache / "corpora").rglob("*.txt")]
+        assert [path.parts[-1] for path in held] == ["my-b-text.txt"]
+
+
 def test_a_language_is_trained_from_the_page(browse, copied_cache, tmp_path):
     with serving(copied_cache, tmp_path / "play.log") as server:
         page = browse(f"{server}/Bottleneck{VIEW}&toy_rank=2&toy_vocab_size=64&toy_contexts=64&toy_scale=2")
