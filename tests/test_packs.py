@@ -198,7 +198,7 @@ class TestThereAndBack:
         pack = tmp_path / "mine.pack.zip"
         assert saturation("--cache", tmp_path / "one", "families").code == 0  # imports the bundled measurements
         exported = saturation("--cache", tmp_path / "one", "export", pack, "--models", "lab/w8, lab/w16")
-        assert exported.stdout == f"{pack}: 328 measurements of 82 checkpoints.\n"
+        assert exported.stdout == f"{pack}: 484 measurements of 82 checkpoints.\n"
         assert saturation("--cache", tmp_path / "two", "import", pack).stdout == "0 measurements added.\n"
         sentence = saturation("--cache", tmp_path / "one", "export", pack, "--models", "lab/w9").sentence
         assert sentence == "Nothing is stored of lab/w9; measure it before exporting."

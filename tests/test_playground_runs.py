@@ -100,7 +100,8 @@ class TestJob:
         told: list[tuple[int, int, str]] = []
         run_job(settings.load(), OPTIONS, lambda *given: told.append(given))
         store = Store(settings.load().store_path)
-        assert queries.playground(store)[["rank", "width"]].values.tolist() == [[3, 1], [3, 2], [3, 3]]
+        rows = queries.playground(store)
+        assert rows.loc[rows["rank"] == 3, "width"].tolist() == [1, 2, 3]
         assert told[-1] == (3, 3, "done")
 
     @pytest.mark.parametrize(
