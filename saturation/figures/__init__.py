@@ -7,6 +7,7 @@ singular_map(spectra).show()
 from saturation.figures.alignment import alignment_curves, alignment_table
 from saturation.figures.anisotropy import at_norm, depth_curves, depth_table, last_layer_curves
 from saturation.figures.coloured import coloured_panels, coloured_table
+from saturation.figures.compare import compare_panels, difference_map
 from saturation.figures.depth_panels import depth_panels
 from saturation.figures.heads import heads_by_rank, learning_rates, loss_by_w_error, truncated_along_training
 from saturation.figures.layer_map import layer_map
@@ -30,9 +31,11 @@ __all__ = [
     "at_norm",
     "coloured_panels",
     "coloured_table",
+    "compare_panels",
     "depth_curves",
     "depth_panels",
     "depth_table",
+    "difference_map",
     "entropy_curves",
     "heads_by_rank",
     "last_layer_curves",

@@ -1,6 +1,7 @@
 """The selection's widgets, kept in step with the address (see `selection` for why by hand)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -28,6 +29,8 @@ WORDS = {
     "fitted": {"final": "Final checkpoints", "best": "Best checkpoints"},
     "head_metric": {"loss": "Loss", "accuracy": "Accuracy"},
     "rank_axis": {"linear": "Linear", "log": "Log"},
+    "align": {"step": "Step", "tokens": "Tokens", "flops": "FLOPs", "fraction": "Fraction of training"},
+    "less": {"values": "Values", "differences": "Less the first run"},
 }
 TITLES = {
     "view": "Look at",
@@ -40,6 +43,8 @@ TITLES = {
     "fitted": "Fit the law to",
     "head_metric": "Measure",
     "rank_axis": "Rank axis",
+    "align": "Align by",
+    "less": "Show",
 }
 LONG = ("by",)  # choices with words too long for a row of buttons
 PAPER_RANKS = int(CHOICES["ranks"][0])
@@ -90,7 +95,9 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
     views = {key: held(key) for key in CHOICES}
     metric = held("metric") if held("metric") in data.metric_names(family) else None
     numbers = {key: value for key in NUMBERS if (value := _held_number(key, last)) is not None}
-    return Asked(family, model, several, None if step is None else str(step), **views, metric=metric, numbers=numbers)
+    runs = tuple(held("runs"))
+    asked = Asked(family, model, several, None if step is None else str(step), **views, metric=metric, runs=runs)
+    return replace(asked, numbers=numbers)
 
 
 def _held_number(key: str, last: Selection) -> float | None:

@@ -56,6 +56,14 @@ BOTTLENECK = Page(
     icon=":material/compress:",
     controls=("models", "step"),
 )
+COMPARE = Page(
+    name="Compare",
+    path="pages/5_Compare.py",
+    question="Which differs?",
+    icon=":material/compare_arrows:",
+    controls=("align", "less", "scale", "view"),
+    words=(("plain", "Plain"), ("centred", "Mean removed")),
+)
 MEASURE = Page(
     name="Measure",
     path="pages/7_Measure.py",
@@ -78,4 +86,4 @@ METHOD = Page(
     controls=(),
 )
 
-PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, BOTTLENECK, MEASURE, DATA, METHOD)
+PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, BOTTLENECK, COMPARE, MEASURE, DATA, METHOD)

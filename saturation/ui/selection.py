@@ -25,6 +25,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "fitted": ("final", "best"),
     "head_metric": ("loss", "accuracy"),
     "rank_axis": ("linear", "log"),
+    "align": ("step", "tokens", "flops", "fraction"),
+    "less": ("values", "differences"),
 }
 # Numbers that a reader may set: lowest and highest. None in a selection means the default, which may depend on data.
 NUMBERS: dict[str, tuple[float, float]] = {
@@ -65,6 +67,9 @@ class Selection:
     fitted: str = "final"
     head_metric: str = "loss"
     rank_axis: StepScale = "linear"
+    align: str = "step"
+    less: str = "values"
+    runs: tuple[str, ...] = ()  # of any families, on the Compare page; none: the models of the family
     metric: str = DEFAULT_METRIC
     numbers: Mapping[str, float] = field(default_factory=dict)
 
@@ -91,6 +96,9 @@ class Asked:
     fitted: str | None = None
     head_metric: str | None = None
     rank_axis: str | None = None
+    align: str | None = None
+    less: str | None = None
+    runs: tuple[str, ...] | None = None
     metric: str | None = None
     numbers: Mapping[str, str | float] = field(default_factory=dict)
 
@@ -100,8 +108,9 @@ def decode(address: Mapping[str, str]) -> Asked:
     plain = Asked.__dataclass_fields__.keys() - {"numbers"}
     fields: dict[str, Any] = {key: address[key] for key in plain if address.get(key)}
     fields["numbers"] = {key: address[key] for key in NUMBERS if address.get(key)}
-    if "models" in fields:
-        fields["models"] = tuple(name for name in fields["models"].split(",") if name)
+    for key in ("models", "runs"):
+        if key in fields:
+            fields[key] = tuple(name for name in fields[key].split(",") if name)
     return Asked(**fields)
 
 
@@ -115,6 +124,8 @@ def encode(selection: Selection, comparable: Sequence[str]) -> dict[str, str]:
     for key, (default, *_) in CHOICES.items():
         if getattr(selection, key) != default:
             address[key] = getattr(selection, key)
+    if selection.runs:
+        address["runs"] = ",".join(selection.runs)
     if selection.metric != DEFAULT_METRIC:
         address["metric"] = selection.metric
     return address | {key: f"{value:.12g}" for key, value in selection.numbers.items()}
@@ -148,7 +159,8 @@ def resolve(
             change: dict[str, Any] = {key: _one(key, value, list(options), options[0], notes)}
             chosen = replace(chosen, **change)
     metric = _one(f"metric of {family}", asked.metric, [*metrics(family)] or [DEFAULT_METRIC], None, notes)
-    return replace(chosen, metric=metric, numbers=_numbers(asked.numbers, notes)), notes
+    # Which runs there are of other families is not known here; the page that draws them says what it lacks.
+    return replace(chosen, metric=metric, runs=asked.runs or (), numbers=_numbers(asked.numbers, notes)), notes
 
 
 def _one(kind: str, asked: str | None, known: list[str], default: str | None, notes: list[str]) -> str:

@@ -1,0 +1,141 @@
+"""Runs side by side: three measures on one axis, differences from one of them, and a map of where two differ."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from saturation.figures import labels, parts
+from saturation.figures.grid import domain, panel_note
+from saturation.figures.steps import edges
+from saturation.figures.theme import LIGHT, Theme, colour_bar, line_styles
+
+AXES = {
+    "step": "training step",
+    "tokens": "tokens trained on",
+    "flops": "training compute (FLOPs, estimated as 6 N T)",
+    "fraction": "fraction of training",
+}
+PANELS = {
+    "nats_per_token": ("loss", "nats/token", "%{y:.4f} nats/token"),
+    "anisotropy": ("last-layer anisotropy", "mean cosine", "mean cosine %{y:.4f}"),
+    "singular_entropy": ("singular entropy", "nats", "%{y:.4f} nats"),
+}
+HEIGHT, HEAD, FOOT = 190, 84, 52  # pixels of a panel, above them and below
+
+
+def compare_panels(
+    rows: pd.DataFrame, align: str = "step", *, log_x: bool = False, difference: str | None = None, theme: Theme = LIGHT
+) -> go.Figure:
+    """Loss, last-layer anisotropy and singular entropy (stacked) of several runs over what they are aligned by.
+
+    rows: `jobs.compare.aligned`; with `difference`, the name of the run whose values are taken off, differences in the
+    same columns. Colour: parameters; runs of one size differ in dash.
+    """
+    frame = rows[rows["x"].notna()]
+    if log_x:
+        frame = frame[frame["x"] > 0]
+    shown = [column for column in PANELS if column in frame and frame[column].notna().any()]
+    if frame.empty or not shown:
+        return parts.empty(theme, "None of these runs has values on this axis.")
+    sizes = frame.groupby("run", sort=False)["parameters"].max().astype(float)
+    styles = line_styles({str(run): float(size) for run, size in sizes.items()}, theme)
+    height = HEAD + FOOT + HEIGHT * len(shown)
+    traces: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {}
+    notes = []
+    for place, column in enumerate(shown):
+        number = "" if place == 0 else str(place + 1)
+        title, unit, hover = PANELS[column]
+        end = domain(len(shown) - 1 - place, len(shown), 0.16)
+        layout[f"yaxis{number}"] = {"domain": end, "anchor": "x"}
+        less = f" less that of {difference}" if difference else ""
+        words = f"<b>{title}</b>  <span style='color:{theme.muted}'>{unit}{less}</span>"
+        notes.append(panel_note(words, 0.0, end[1], 4, 13, theme))
+        for run, style in styles.items():
+            own = frame[(frame["run"] == run) & frame[column].notna()].sort_values("x")
+            if len(own):
+                traces.append(_line(own, run, column, style, f"y{number}", hover, align, float(sizes[run]), place == 0))
+    return parts.blank(
+        theme,
+        height,
+        traces,
+        **layout,
+        annotations=notes,
+        hovermode="closest",
+        showlegend=True,
+        legend={"y": 1 + 30 / (HEIGHT * len(shown))},
+        margin={"l": 62, "r": 16, "t": HEAD, "b": FOOT},
+        xaxis={
+            "title": {"text": AXES[align] + (" (log scale)" if log_x else "")},
+            "type": "log" if log_x else "linear",
+            "anchor": "y" if len(shown) == 1 else f"y{len(shown)}",
+            "showline": True,
+            "ticks": "outside",
+        },
+    )
+
+
+def _line(
+    own: pd.DataFrame,
+    run: str,
+    column: str,
+    style: dict[str, str],
+    yaxis: str,
+    hover: str,
+    align: str,
+    size: float,
+    legend: bool,
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines" if len(own) > 80 else "lines+markers",
+        "x": own["x"].to_numpy(dtype=float),
+        "y": own[column].to_numpy(dtype=float),
+        "yaxis": yaxis,
+        "customdata": own["step"].to_numpy(dtype=np.int64),
+        "line": {"width": 2, **style},
+        "marker": {"size": 4, "color": style["color"]},
+        "name": labels.model(run, size),
+        "legendgroup": run,
+        "showlegend": legend,
+        "hovertemplate": f"<b>{run}</b> step %{{customdata:,}}<br>{AXES[align]} %{{x:.4s}}<br>{hover}<extra></extra>",
+    }
+
+
+def difference_map(
+    table: pd.DataFrame, first: str, second: str, align: str = "fraction", *, theme: Theme = LIGHT
+) -> go.Figure:
+    """Mean cosine of `first` less that of `second` (colour, -1 to 1) by what they are aligned by and layer depth.
+
+    table: `jobs.compare.depth_difference`.
+    """
+    if table.empty:
+        return parts.empty(theme, "The two runs have no stretch of this axis in common.")
+    values = table.to_numpy(dtype=np.float32)
+    most = max(float(np.abs(values).max()), 0.05)
+    cells = {
+        "type": "heatmap",
+        "x": edges(table.columns.to_numpy(dtype=float)),
+        "y": edges(table.index.to_numpy(dtype=float)),
+        "z": values,
+        "zmin": -most,
+        "zmax": most,
+        "colorscale": "PuOr",
+        "hovertemplate": f"%{{z:+.4f}}<br>depth %{{y:.2f}}<br>{AXES[align]} %{{x:.4s}}<extra></extra>",
+        "name": "difference",
+        "colorbar": colour_bar(theme)
+        | {"tickvals": [-most, 0, most], "ticktext": [f"{-most:.2g}", "0", f"{most:.2g}"], "len": 0.35},
+    }
+    figure = parts.blank(
+        theme,
+        360,
+        [cells],
+        margin=parts.MAP_MARGIN,
+        showlegend=False,
+        xaxis={"title": {"text": AXES[align]}, "showline": True, "ticks": "outside"},
+        yaxis={"title": {"text": "layer depth"}, "showgrid": False},
+    )
+    parts.add_title(figure, "mean cosine", f"{first} less {second}", 1.0, theme)
+    return figure

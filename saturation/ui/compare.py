@@ -1,0 +1,97 @@
+"""The Compare page: runs of any families on one axis, and where two of them differ."""
+
+import pandas as pd
+import streamlit as st
+
+from saturation.figures import compare_panels, difference_map
+from saturation.jobs import compare
+from saturation.ui import data
+from saturation.ui.chart import chart
+from saturation.ui.frame import View
+from saturation.ui.words import plain
+
+FIRST = 4  # runs drawn where the reader chose none
+
+
+def choose(view: View) -> list[str]:
+    """The runs of the link or of the field; where none is chosen, the first models of the family."""
+    held = data.measured_models()
+    known = list(held.loc[held["measured"] > 0, "family"] + "/" + held.loc[held["measured"] > 0, "model"])
+    chosen = view.selection
+    unknown = [run for run in chosen.runs if run not in known]
+    if unknown:
+        names = ", ".join(map(plain, unknown))
+        st.warning(f"Nothing is measured of {names}; showing the others.", icon=":material/link_off:")
+    kept = [run for run in chosen.runs if run in known]
+    default = [f"{chosen.family}/{model}" for model in data.comparable(chosen.family)]
+    shown = kept or [run for run in default if run in known][:FIRST]
+    st.session_state["runs"] = shown
+    return list(st.multiselect("Runs", known, key="runs", placeholder="Choose runs"))
+
+
+def read(view: View, runs: list[str]) -> pd.DataFrame:
+    """The trajectories of the runs in their order, aligned as selected; the centred measures under the plain names."""
+    parts = []
+    for family in dict.fromkeys(run.partition("/")[0] for run in runs):
+        models = tuple(run.partition("/")[2] for run in runs if run.partition("/")[0] == family)
+        parts.append(data.trajectory(family, models))
+    rows = compare.aligned(pd.concat(parts, ignore_index=True), view.selection.align)
+    if view.selection.centred:
+        rows["anisotropy"], rows["singular_entropy"] = rows["centred_anisotropy"], rows["centred_singular_entropy"]
+    order = {run: place for place, run in enumerate(runs)}
+    return rows.assign(order=rows["run"].map(order)).sort_values(["order", "step"], ignore_index=True)
+
+
+def panels(view: View, runs: list[str]) -> None:
+    """Loss, anisotropy and entropy of all runs; with the selection's `differences`, less those of the first."""
+    chosen = view.selection
+    rows = read(view, runs)
+    lacking = compare.without_place(rows)
+    if lacking:
+        st.caption(f"Not on this axis, since batch or size is not known: {', '.join(map(plain, lacking))}.")
+    base = runs[0] if chosen.less == "differences" else None
+    shown = rows[rows["doubtful"].isna()]
+    if base:
+        shown = compare.less(shown, base)
+    chart(
+        compare_panels(shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=view.theme),
+        lambda: shown,
+        f"{' and '.join(runs[:3])} by {chosen.align}",
+        f"Each line less that of {base} at the same place: above zero it lies higher."
+        if base
+        else "The same three measures of every run; losses of different texts or tokenizers cannot be compared.",
+        texts(rows),
+        title="Side by side",
+        method="saturation",
+    )
+
+
+def texts(rows: pd.DataFrame) -> str:
+    """What the losses are of: the text of each run."""
+    named = rows.dropna(subset=["text_name"]).drop_duplicates("run")
+    parts = [
+        f"{run}: {text}, {tokens:,.0f} tokens" for run, text, tokens in named[["run", "text_name", "tokens"]].values
+    ]
+    return " · ".join(parts) or "no text"
+
+
+def depth_map(view: View, runs: list[str]) -> None:
+    """Where in depth and when the second run's anisotropy differs from the first's."""
+    first, second = runs[:2]
+    layers = pd.concat(
+        [data.layer_anisotropy(family, (model,)) for family, _, model in (run.partition("/") for run in runs[:2])],
+        ignore_index=True,
+    )
+    rows = compare.layers_aligned(layers, read(view, runs[:2]))
+    column = "centred_anisotropy" if view.selection.centred else "anisotropy"
+    table = compare.depth_difference(rows, second, first, column)
+    chart(
+        difference_map(table, second, first, view.selection.align, theme=view.theme),
+        lambda: table.rename_axis("depth").reset_index(),
+        f"{second} less {first}",
+        "Where in depth (0 embedding, 1 what the head reads) and when the second run's states point the same way more "
+        "(one colour) or less (the other) than the first's.",
+        f"{second} and {first}, interpolated on the checkpoints of the former",
+        title="Difference by depth",
+        method="anisotropy",
+    )
