@@ -169,3 +169,13 @@ def test_bad_input_is_refused() -> None:
     assert rank_at(np.array([1.0, 0.5, 0.25, 0.0]), 0.3) == 2
     assert rank_at_half(np.array([1.0, 0.51, 0.48, 0.0])) == 1
     assert rank_at_half(np.array([1.0, 0.75, 0.25, 0.0])) == 1
+
+
+def test_a_radau_node_where_rounding_left_small_negative_eigenvalues() -> None:
+    from saturation.measures.ngram_density import _last_entry
+
+    # T of eigenvalues 1 and -1e-11 (rounded from 0): not positive definite with the smallest shift.
+    alpha, beta = np.array([1.0, -1e-11]), np.array([0.0, 0.5])
+    entry = _last_entry(alpha, beta)
+    whole = np.diag([*alpha, entry]) + np.diag(beta, 1) + np.diag(beta, -1)
+    assert np.abs(np.linalg.eigvalsh(whole)).min() < 1e-8
