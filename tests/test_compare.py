@@ -101,6 +101,12 @@ class TestFigures:
         assert colours == {run: style["color"] for run, style in styles.items()}
         assert sum(trace.showlegend for trace in figure.data) == 2
 
+    def test_the_loss_axis_shows_the_end_of_training(self) -> None:
+        rows = compare.aligned(trajectory(), "step")
+        low, high = compare_panels(rows).layout.yaxis.range
+        assert low < rows["nats_per_token"].min() < high < 9
+        assert compare_panels(compare.less(rows, "pythia/70m"), difference="pythia/70m").layout.yaxis.range is None
+
     def test_a_log_axis_leaves_out_what_has_no_place_on_it(self) -> None:
         figure = compare_panels(compare.aligned(trajectory(), "step"), log_x=True)
         assert figure.layout.xaxis.type == "log"
@@ -116,6 +122,9 @@ class TestFigures:
         cells = difference_map(table, "a", "b").data[0]
         np.testing.assert_allclose(cells.z, table)
         assert (cells.zmin, cells.zmax) == pytest.approx((-0.4, 0.4))
+        log = difference_map(table, "a", "b", log_x=True)
+        assert log.layout.xaxis.type == "log"
+        assert log.data[0].z.shape == (2, 1)
         assert "no stretch" in difference_map(pd.DataFrame(), "a", "b").layout.annotations[0].text
 
 

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from saturation.figures import labels, parts
 from saturation.figures.grid import domain, panel_note
-from saturation.figures.steps import edges
+from saturation.figures.ranges import value_range
+from saturation.figures.steps import StepScale, edges
 from saturation.figures.theme import LIGHT, Theme, colour_bar, line_styles
 
 AXES = {
@@ -48,8 +49,10 @@ def compare_panels(
     for place, column in enumerate(shown):
         number = "" if place == 0 else str(place + 1)
         title, unit, hover = PANELS[column]
-        end = domain(len(shown) - 1 - place, len(shown), 0.16)
+        end = domain(len(shown) - 1 - place, len(shown), 0.1)
         layout[f"yaxis{number}"] = {"domain": end, "anchor": "x"}
+        if column == "nats_per_token" and not difference:
+            layout[f"yaxis{number}"]["range"] = _loss_range(frame, "log" if log_x else "linear")
         less = f" less that of {difference}" if difference else ""
         words = f"<b>{title}</b>  <span style='color:{theme.muted}'>{unit}{less}</span>"
         notes.append(panel_note(words, 0.0, end[1], 4, 13, theme))
@@ -71,10 +74,18 @@ def compare_panels(
             "title": {"text": AXES[align] + (" (log scale)" if log_x else "")},
             "type": "log" if log_x else "linear",
             "anchor": "y" if len(shown) == 1 else f"y{len(shown)}",
+            "exponentformat": "power",
             "showline": True,
             "ticks": "outside",
         },
     )
+
+
+def _loss_range(frame: pd.DataFrame, scale: StepScale) -> list[float] | None:
+    """From the best of all runs to where the first descents are nearly done (`ranges.value_range` of each)."""
+    runs = [rows.sort_values("x")["nats_per_token"] for _, rows in frame.groupby("run")]
+    ends = [end for end in (value_range(values, scale=scale) for values in runs) if end]
+    return [min(low for low, _ in ends), max(high for _, high in ends)] if ends else None
 
 
 def _line(
@@ -105,19 +116,29 @@ def _line(
 
 
 def difference_map(
-    table: pd.DataFrame, first: str, second: str, align: str = "fraction", *, theme: Theme = LIGHT
+    table: pd.DataFrame,
+    first: str,
+    second: str,
+    align: str = "fraction",
+    *,
+    log_x: bool = False,
+    theme: Theme = LIGHT,
 ) -> go.Figure:
     """Mean cosine of `first` less that of `second` (colour, -1 to 1) by what they are aligned by and layer depth.
 
     table: `jobs.compare.depth_difference`.
     """
-    if table.empty:
+    places = table.columns.to_numpy(dtype=float)
+    kept = places > 0 if log_x else np.full(len(places), True)
+    if not kept.any():
         return parts.empty(theme, "The two runs have no stretch of this axis in common.")
-    values = table.to_numpy(dtype=np.float32)
+    places = places[kept]
+    borders = 10 ** edges(np.log10(places)) if log_x else edges(places)
+    values = table.to_numpy(dtype=np.float32)[:, kept]
     most = max(float(np.abs(values).max()), 0.05)
     cells = {
         "type": "heatmap",
-        "x": edges(table.columns.to_numpy(dtype=float)),
+        "x": borders,
         "y": edges(table.index.to_numpy(dtype=float)),
         "z": values,
         "zmin": -most,
@@ -134,7 +155,13 @@ def difference_map(
         [cells],
         margin=parts.MAP_MARGIN,
         showlegend=False,
-        xaxis={"title": {"text": AXES[align]}, "showline": True, "ticks": "outside"},
+        xaxis={
+            "title": {"text": AXES[align] + (" (log scale)" if log_x else ""), "standoff": 18},
+            "type": "log" if log_x else "linear",
+            "exponentformat": "power",
+            "showline": True,
+            "ticks": "outside",
+        },
         yaxis={"title": {"text": "layer depth"}, "showgrid": False},
     )
     parts.add_title(figure, "mean cosine", f"{first} less {second}", 1.0, theme)

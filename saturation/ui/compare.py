@@ -86,7 +86,9 @@ def depth_map(view: View, runs: list[str]) -> None:
     column = "centred_anisotropy" if view.selection.centred else "anisotropy"
     table = compare.depth_difference(rows, second, first, column)
     chart(
-        difference_map(table, second, first, view.selection.align, theme=view.theme),
+        difference_map(
+            table, second, first, view.selection.align, log_x=view.selection.scale == "log", theme=view.theme
+        ),
         lambda: table.rename_axis("depth").reset_index(),
         f"{second} less {first}",
         "Where in depth (0 embedding, 1 what the head reads) and when the second run's states point the same way more "

@@ -167,7 +167,8 @@ def toolbar(page: Page, selection: Selection) -> None:
         if "metric" in page.controls:
             metric(selection)
         for key in views:
-            choice(key, selection, dict(page.words) if key == "view" else {})
+            title = "Axis" if key == "scale" and "align" in page.controls else TITLES[key]
+            choice(key, selection, dict(page.words) if key == "view" else {}, title)
 
 
 def metric(selection: Selection) -> None:
@@ -178,14 +179,15 @@ def metric(selection: Selection) -> None:
         st.selectbox("Metric", list(known), key="metric", format_func=known.__getitem__, width=230)
 
 
-def choice(key: str, selection: Selection, words: Mapping[str, str] | None = None) -> None:
+def choice(key: str, selection: Selection, words: Mapping[str, str] | None = None, title: str | None = None) -> None:
     """One of the selection's choices, as buttons or, where its words are long, as a menu."""
+    title = title or TITLES[key]
     st.session_state[key] = getattr(selection, key)
     shown = WORDS[key] | dict(words or {})
     if key in LONG:
-        st.selectbox(TITLES[key], CHOICES[key], key=key, format_func=shown.__getitem__, width=180)
+        st.selectbox(title, CHOICES[key], key=key, format_func=shown.__getitem__, width=180)
     else:
-        st.segmented_control(TITLES[key], CHOICES[key], key=key, required=True, format_func=shown.__getitem__)
+        st.segmented_control(title, CHOICES[key], key=key, required=True, format_func=shown.__getitem__)
 
 
 def number(
