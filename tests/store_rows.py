@@ -123,7 +123,7 @@ def truncated_heads(row: CheckpointRow | None = None, own: float = 3.0, **change
         "centred_w_error": [0.5, 0.0],
     }
     scalars = {"own_nats_per_token": own, "own_accuracy": 0.4}
-    return measurement(row, "truncated_heads", scalars=scalars, series=series, **settings)
+    return measurement(row, "truncated_heads", scalars=scalars, **{"series": series} | settings)
 
 
 def trained_head(row: CheckpointRow | None = None, rank: int = 1, rate: float = 0.01, **changes: Any) -> Measurement:

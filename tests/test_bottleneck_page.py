@@ -65,6 +65,12 @@ class TestFigures:
         assert len(figures(app)) == 5
         assert any("needs trained heads" in caption.value for caption in app.caption)
 
+    def test_at_a_step_without_trained_heads_its_own_cut_ones_are_shown(self) -> None:
+        app = opened(step="5000")
+        assert any("pythia/14m@5,000, pythia/31m@5,000 · truncated heads" in item.value for item in app.caption)
+        assert any("Some are trained at step 10,000." in item.value for item in app.caption)
+        assert "Of rank 32 at step 5,000: cut to it, its own head adds **1.000 nats** per token" in words(app)
+
     def test_the_language_of_the_link_is_the_one_shown(self) -> None:
         app = opened(toy_rank="8")
         assert any("No width is trained on this language yet" in caption.value for caption in app.caption)
@@ -79,17 +85,17 @@ class TestFigures:
 class TestWidths:
     def test_the_width_for_half_and_for_an_error_of_the_link(self) -> None:
         text = words(opened())
-        assert "a W-error of 0.50 needs a hidden size of **1,792** (half at 1,638)" in text
+        assert "a W-error of 0.50 needs a hidden size of **1,792**" in text
         assert "a W-error of 0.20 needs a hidden size of **4,096**" in words(opened(error="0.2"))
 
     def test_what_doubling_the_vocabulary_does(self) -> None:
         text = words(opened()).replace("\\", "")
         assert "the rank at half is 819 at 4,096, 1,638 at 8,192 tokens of vocabulary" in text
-        assert "grows by the factor 2.00" in text
+        assert "each doubling multiplies it by 2.00" in text
 
     def test_what_half_the_rank_costs(self) -> None:
         text = words(opened())
-        assert "14m is 128 wide. Of half that rank (32): cut to it, its own head adds **1.000 nats**" in text
+        assert "14m is 128 wide. Of rank 32 at step 10,000: cut to it, its own head adds **1.000 nats**" in text
         assert "a head of that rank trained on its states adds **0.500 nats** per token to its 4.750" in text
 
     def test_the_playground_in_words(self) -> None:

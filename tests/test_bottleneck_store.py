@@ -38,6 +38,13 @@ class TestHeads:
         assert rows["own_nats_per_token"].tolist() == [3.0, 3.0, 2.0, 2.0]
         assert queries.truncated_heads(store, "local", ["other"]).empty
 
+    def test_a_shorter_list_of_ranks_hides_nothing(self, store: Store) -> None:
+        store.add([truncated_heads(own=3.0)])
+        few = truncated_heads(own=3.0, minute=5, inputs="rank 1", series={"ranks": [1.0], "nats_per_token": [3.4]})
+        store.add([few, truncated_heads(own=9.0, tokens=4, minute=9)])  # the last one of fewer tokens
+        rows = queries.truncated_heads(store, "local")
+        assert rows[["rank", "nats_per_token"]].values.tolist() == [[1, 3.4], [2, 3.0]]
+
     def test_of_several_settings_the_one_trained_last_counts(self, store: Store) -> None:
         store.add(
             [

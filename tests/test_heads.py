@@ -294,7 +294,9 @@ def test_a_job_of_several_checkpoints(tiny_model: Any, cache: Path, text: Path) 
 def test_the_split_has_whole_windows() -> None:
     assert split(1_000_000, 32) == Split(800_000, 900_000, 1_000_000)
     assert split(330, 16) == Split(256, 288, 330)
-    assert split(145, 16) == Split(128, 144, 145)
+    assert split(146, 16) == Split(128, 144, 146)
+    with pytest.raises(TextError, match="A tenth of the text's 145 tokens is too little"):
+        split(145, 16)
     with pytest.raises(TextError, match=r"9 window\(s\) of 16; to train heads it needs at least ten"):
         split(144, 16)
 

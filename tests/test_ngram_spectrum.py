@@ -7,7 +7,7 @@ from scipy import sparse
 
 from saturation.errors import InputError
 from saturation.measures.ngram import NgramMatrix, ngram_matrix
-from saturation.measures.ngram_density import Effort
+from saturation.measures.ngram_density import Effort, _with_zero
 from saturation.measures.ngram_spectrum import (
     components,
     dense_bytes,
@@ -171,11 +171,12 @@ def test_bad_input_is_refused() -> None:
     assert rank_at_half(np.array([1.0, 0.75, 0.25, 0.0])) == 1
 
 
-def test_a_radau_node_where_rounding_left_small_negative_eigenvalues() -> None:
-    from saturation.measures.ngram_density import _last_entry
-
-    # T of eigenvalues 1 and -1e-11 (rounded from 0): not positive definite with the smallest shift.
-    alpha, beta = np.array([1.0, -1e-11]), np.array([0.0, 0.5])
-    entry = _last_entry(alpha, beta)
-    whole = np.diag([*alpha, entry]) + np.diag(beta, 1) + np.diag(beta, -1)
+@pytest.mark.parametrize(("spoilt", "length"), [(-1e-11, 3), (-0.5, 2)])
+def test_a_radau_node_where_rounding_left_negative_eigenvalues(spoilt: float, length: int) -> None:
+    """A little below 0 the node goes below it too; far below, the step that spoilt it is left out."""
+    alpha, beta = np.array([1.0, spoilt, 0.7]), np.array([0.0 if length == 3 else 0.2, 0.5])
+    taken, entry = _with_zero(alpha, beta)
+    assert taken == length
+    diagonal = [*alpha[: taken - 1], entry]
+    whole = np.diag(diagonal) + np.diag(beta[: taken - 1], 1) + np.diag(beta[: taken - 1], -1)
     assert np.abs(np.linalg.eigvalsh(whole)).min() < 1e-8

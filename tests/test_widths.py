@@ -55,10 +55,19 @@ class TestWidths:
         )
         told = widths.growth(widths.named(known))
         assert told == [
-            "corpus.txt, 5-grams: the rank at half is 100 at 1,000, 400 at 4,000 tokens of vocabulary; for each "
-            "doubling it grows by the factor 2.00."  # four times the vocabulary, four times the rank
+            "corpus, 5-grams: the rank at half is 100 at 1,000, 400 at 4,000 tokens of vocabulary; each doubling "
+            "multiplies it by 2.00."  # four times the vocabulary, four times the rank
         ]
         assert widths.growth(widths.named(known.iloc[1:])) == []
+
+    def test_two_corpora_of_one_name_have_labels_of_their_own(self) -> None:
+        found = widths.named(
+            curves({}, {"corpus_id": "sha256:abcdefgh"}, {"corpus_id": "sha256:other", "tokens": 7}, {"gram_order": 3})
+        )
+        assert found["label"].is_unique
+        assert found["label"].str.endswith("· 7 tokens").sum() == 1
+        assert found["label"].str.endswith("· 100 tokens · abcdef").sum() == 1
+        assert widths.points(found).groupby("label").size().tolist() == [len(RANKS)] * 4
 
     def test_labels(self) -> None:
         found = widths.named(

@@ -79,7 +79,7 @@ def open_corpus(given: str | Sequence[str], cache: Path | None = None) -> Corpus
     the hub are kept. Raises TextError, HubError.
     """
     names = [given] if isinstance(given, str) else list(given)
-    if not names:
+    if not names or not all(name.strip() for name in names):
         raise TextError("No corpus was named; give a file, a folder, or hub:owner/name.")
     if any(name.startswith(HUB) for name in names):
         if len(names) > 1:

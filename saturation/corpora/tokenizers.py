@@ -54,6 +54,8 @@ def open_tokenizer(given: str, corpus: Corpus, cache: Path) -> CorpusTokenizer:
     byte-level BPE), `organisation/name[@revision]` on the hub, or `bpe:SIZE`. corpus: what bpe:SIZE is trained on.
     cache: the folder where trained tokenizers and listings of the hub are kept. Raises InputError, HubError.
     """
+    if not given.strip():
+        raise InputError("No tokenizer was named; give a file, a repository on the hub, or bpe:SIZE.")
     if given.startswith(BPE):
         return _trained(given, corpus, cache)
     path = Path(given).expanduser()

@@ -22,6 +22,20 @@ def at_step(rows: pd.DataFrame, step: int) -> pd.DataFrame:
     return rows[rows["step"] == nearest.reindex(rows.index)]
 
 
+def trained_beside(trained: pd.DataFrame, truncated: pd.DataFrame, step: int) -> pd.DataFrame:
+    """The trained heads of the step that each model is shown at: that of its truncated heads, else its nearest.
+
+    truncated: `at_step` rows. Trained heads of another step are left out, for they would stand beside other weights.
+    """
+    if trained.empty or truncated.empty:
+        return at_step(trained, step)
+    steps = truncated.groupby(["family", "model"])["step"].first()
+    own = pd.MultiIndex.from_frame(trained[["family", "model"]])
+    wanted = pd.Series(steps.reindex(own).to_numpy(), index=trained.index)
+    alone = at_step(trained[wanted.isna()], step)
+    return pd.concat([trained[trained["step"] == wanted], alone])
+
+
 def one_text(trained: pd.DataFrame) -> pd.DataFrame:
     """Of each model and step the heads trained on one text and number of tokens: those trained last."""
     if trained.empty:

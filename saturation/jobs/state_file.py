@@ -36,7 +36,13 @@ def split(tokens: int, context_length: int) -> Split:
         )
     train = int(windows * TRAIN_SHARE)
     validation = int(windows * (TRAIN_SHARE + VALIDATION_SHARE))
-    return Split(train * context_length, validation * context_length, tokens)
+    parts = Split(train * context_length, validation * context_length, tokens)
+    if min(parts.validation - parts.train, tokens - parts.validation) < 2:
+        raise TextError(
+            f"A tenth of the text's {tokens:,} tokens is too little to choose a head by and to judge it; give a longer "
+            "text."
+        )
+    return parts
 
 
 def size(tokens: int, hidden_size: int) -> int:

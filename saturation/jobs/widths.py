@@ -1,5 +1,6 @@
 """How wide a model must be for a corpus and a tokenizer: W-errors of n-gram matrices read as a question of width."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,19 @@ def named(curves: pd.DataFrame) -> pd.DataFrame:
         + (f" · {row['gram_order']}-grams" if several else "")
         for row in _records(kept)
     ]
-    return kept.assign(label=labels)
+    return kept.assign(label=_told_apart(kept, labels))
+
+
+def _told_apart(curves: pd.DataFrame, labels: list[str]) -> list[str]:
+    """Labels of which no two are equal: by their tokens where the names do not tell, and by the corpus's id."""
+    for more in (
+        [f"{tokens:,} tokens" for tokens in curves["tokens"]],
+        [corpus.removeprefix("sha256:")[:6] for corpus in curves["corpus_id"]],
+        [str(place) for place in range(1, len(curves) + 1)],
+    ):
+        counts = Counter(labels)
+        labels = [f"{label} · {word}" if counts[label] > 1 else label for label, word in zip(labels, more, strict=True)]
+    return labels
 
 
 def is_trained_here(tokenizer: str) -> bool:
@@ -138,8 +151,8 @@ def growth(curves: pd.DataFrame) -> list[str]:
         ranks = ", ".join(f"{row['rank_at_half']:,} at {row['vocabulary']:,}" for row in ordered)
         factors = ", ".join(f"{_per_doubling(small, large):.2f}" for small, large in pairwise(ordered))
         sentences.append(
-            f"{ordered[0]['corpus']}, {order}-grams: the rank at half is {ranks} tokens of vocabulary; for each "
-            f"doubling it grows by the factor {factors}."
+            f"{ordered[0]['corpus'].removesuffix('.txt')}, {order}-grams: the rank at half is {ranks} tokens of "
+            f"vocabulary; each doubling multiplies it by {factors}."
         )
     return sentences
 

@@ -19,15 +19,13 @@ from scipy.linalg import LinAlgError, eigh_tridiagonal, pinv, solveh_banded
 from scipy.sparse.linalg import LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
-from saturation.errors import NotFiniteError
-
 Values = NDArray[np.float64]
 
 GRID = 2000
 BLOCK_COLUMNS = 512
 BLOCK_RANKS = 512
 # How far below 0 the fixed node of a Gauss-Radau rule lies, relative to the largest diagonal entry.
-SHIFTS = (1e-12, 1e-10, 1e-8, 1e-6, 1e-4)
+SHIFTS = (1e-12, 1e-10, 1e-8)
 # Lanczos vectors held at once.
 BASES_BYTES = 1_000_000_000
 
@@ -183,8 +181,9 @@ def lanczos(
         alphas[:, step] = np.einsum("ij,ij->i", products, bases[:, step])
         for probe in range(probes):
             basis, vector = bases[probe, : step + 1], products[probe]
+            # Twice is enough (Parlett 1998), and once is not where the largest eigenvalues are far above the others.
             vector = vector - (basis @ vector) @ basis
-            vectors[probe] = vector
+            vectors[probe] = vector - (basis @ vector) @ basis
         vectors -= (vectors @ deflated) @ deflated.T
     return alphas, betas, lengths
 
@@ -198,30 +197,33 @@ def quadrature(alphas: Values, betas: Values, lengths: NDArray[np.int64], at_zer
     nodes, weights = np.zeros_like(alphas), np.zeros_like(alphas)
     for probe, (alpha, beta, length) in enumerate(zip(alphas.copy(), betas, lengths, strict=True)):
         if at_zero and length > 1:
-            alpha[length - 1] = _last_entry(alpha[: length - 1], beta[1:length])
+            length, entry = _with_zero(alpha[:length], beta[1:length])
+            alpha[length - 1] = entry
         values, vectors = eigh_tridiagonal(alpha[:length], beta[1:length])
         nodes[probe, :length] = np.maximum(values, 0.0)
         weights[probe, :length] = np.square(beta[0] * vectors[0])
     return Quadrature(nodes, weights)
 
 
-def _last_entry(alpha: Values, beta: Values) -> float:
-    """The last diagonal entry that makes 0 an eigenvalue of a tridiagonal matrix (Golub 1973).
+def _with_zero(alpha: Values, beta: Values) -> tuple[int, float]:
+    """How many steps of Lanczos a Gauss-Radau rule takes, and the last diagonal entry that makes 0 a node (Golub 1973).
 
-    alpha: (m - 1,) the other diagonal entries; beta: (m - 1,) those beside the diagonal. The eigenvalue is put just
-    below 0, so that a zero eigenvalue of G that was found already does no harm, and as far below as rounding went:
-    where the largest eigenvalues of G are far above the others, those that should be 0 come out a little negative.
+    alpha: (m,) the diagonal; beta: (m - 1,) beside it. The node is put just below 0, so that a zero eigenvalue of G
+    that was found already does no harm, and as far below as rounding went. Where the last steps are nothing but
+    rounding, which shows in eigenvalues well below 0, fewer are taken, but at least two.
     """
-    last = np.zeros(len(alpha))
-    last[-1] = beta[-1] ** 2
-    beside = np.append(0.0, beta[:-1])
-    for share in SHIFTS:
-        zero = -share * float(alpha.max())
-        try:
-            return zero + float(solveh_banded(np.stack([beside, alpha - zero]), last)[-1])
-        except LinAlgError:
-            continue
-    raise NotFiniteError("The n-gram matrix could not be resolved near 0; choose the exact way.")
+    scale, length = float(alpha.max()), len(alpha)
+    while length > 2:
+        last = np.zeros(length - 1)
+        last[-1] = beta[length - 2] ** 2
+        beside = np.append(0.0, beta[: length - 2])
+        for zero in (-share * scale for share in SHIFTS):
+            try:
+                return length, zero + float(solveh_banded(np.stack([beside, alpha[: length - 1] - zero]), last)[-1])
+            except LinAlgError:
+                continue
+        length = max(length * 3 // 4, 2)
+    return 2, float(beta[0] ** 2 / max(alpha[0], np.finfo(np.float64).tiny))
 
 
 def traced(rule: Quadrature, moments: Values, grid: Values) -> tuple[Values, Values]:

@@ -21,8 +21,9 @@ def section(view: View) -> None:
     step = chosen.step or 0
     trained = head_tables.one_text(data.trained_heads(chosen.family, models))
     truncated = data.truncated_heads(chosen.family, models)
-    at_step = head_tables.at_step(trained, step)
-    table = head_tables.by_rank(at_step, head_tables.at_step(truncated, step))
+    cut = head_tables.at_step(truncated, step)
+    at_step = head_tables.trained_beside(trained, cut, step)
+    table = head_tables.by_rank(at_step, cut)
     table = table[table["model"].isin({*chosen.models, chosen.model})]
     if table.empty:
         st.subheader(TITLE, anchor=False)
@@ -33,12 +34,12 @@ def section(view: View) -> None:
         _form(view)
         return
     view.choice("head_metric")
-    span = data.span(chosen.family)
+    span, at = data.span(chosen.family), shown_steps(table)
     accuracy = chosen.head_metric == "accuracy"
     chart(
         heads_by_rank(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=view.theme),
         lambda: table,
-        f"{chosen.family} {chosen.head_metric} at step {labels.step(step)}",
+        f"{chosen.family} {chosen.head_metric} {at}",
         "Solid: heads of that rank trained on the model's frozen last states, dashed: its own head cut to that rank, "
         "dotted: its own head. Where the lines leave the dotted one, the rank is too small for these states.",
         drawn_from(table),
@@ -51,7 +52,7 @@ def section(view: View) -> None:
         chart(
             loss_by_w_error(table, span=span, theme=view.theme),
             lambda: table,
-            f"{chosen.family} at step {labels.step(step)}",
+            f"{chosen.family} {at}",
             "The same losses against what the rank costs the model's own head: 0 is the whole head, 1 nothing of it.",
             drawn_from(table),
             title="Loss by W-error",
@@ -63,7 +64,7 @@ def section(view: View) -> None:
             chart(
                 learning_rates(tried, span=span, theme=view.theme),
                 lambda: tried,
-                f"{chosen.family} at step {labels.step(step)}",
+                f"{chosen.family} {at}",
                 "The learning rate with the lowest validation loss at each rank, among those tried (small marks).",
                 drawn_from(table[table["kind"] == "trained"]),
                 title="Learning rate by rank",
@@ -71,7 +72,9 @@ def section(view: View) -> None:
             )
         else:
             st.subheader("Learning rate by rank", anchor=False)
-            st.caption("Figure 9 of the paper needs trained heads; start them below.")
+            others = ", ".join(labels.step(value) for value in sorted(trained["step"].unique()))
+            there = f" Some are trained at step {others}." if others else ""
+            st.caption(f"Figure 9 of the paper needs trained heads; start them below.{there}")
     own = truncated[truncated["model"] == chosen.model]
     if own["step"].nunique() > 1:
         chart(
@@ -87,8 +90,14 @@ def section(view: View) -> None:
     _form(view)
 
 
+def shown_steps(table: pd.DataFrame) -> str:
+    """The steps that a table of heads is of, in words."""
+    steps = sorted(int(step) for step in table["step"].unique())
+    return f"at step{'' if len(steps) == 1 else 's'} {', '.join(map(labels.step, steps))}"
+
+
 def answer(table: pd.DataFrame, model: str) -> str:
-    """What half the rank costs the model, in words; nothing where that was not measured."""
+    """What the largest rank of at most half the width costs the model, in words; nothing where none was measured."""
     own = table[table["model"] == model]
     whole = own.loc[own["kind"] == "own"]
     if whole.empty:
@@ -104,7 +113,8 @@ def answer(table: pd.DataFrame, model: str) -> str:
     }
     words = {"truncated": "cut to it, its own head", "trained": "a head of that rank trained on its states"}
     said = "; ".join(f"{words[kind]} adds **{costs[kind]:.3f} nats**" for kind in words if kind in costs)
-    return f"{plain(model)} is {size:,} wide. Of half that rank ({rank:,}): {said} per token to its {loss:.3f}."
+    step = labels.step(int(whole["step"].iloc[0]))
+    return f"{plain(model)} is {size:,} wide. Of rank {rank:,} at step {step}: {said} per token to its {loss:.3f}."
 
 
 def drawn_from(table: pd.DataFrame) -> str:

@@ -17,6 +17,7 @@ from saturation.ui.words import plain
 TITLE = "What rank a corpus asks for"
 UPLOADS = "corpora"
 UPLOAD_MB = 200
+HALF = 0.5
 SHOWN = 6  # curves drawn at first: more crowd the figure
 BPE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 
@@ -40,7 +41,7 @@ def section(view: View) -> None:
         view.choice("rank_axis")
         with st.container(width=150):
             error = view.number(
-                "error", "W-error to reach", 0.5, 0.05, "The share of the n-gram matrix that a width may lose."
+                "error", "W-error to reach", HALF, 0.05, "The share of the n-gram matrix that a width may lose."
             )
     kept = curves[curves["label"].isin(shown)]
     points = widths.points(kept)
@@ -79,16 +80,18 @@ def calculator(curves: pd.DataFrame, error: float) -> None:
     table = widths.calculator(curves, error)
     most = table.assign(vocabulary=curves["vocabulary"].to_numpy()).sort_values("vocabulary").to_dict("records")[-1]
     st.markdown(
-        f"**{plain(most['label'])}**: a W-error of {error:.2f} needs a hidden size of **{most['width']:,}** (half at "
-        f"{most['rank_at_half']:,}); as wide: {most['as_wide']}."
+        f"**{plain(most['label'])}**: a W-error of {error:.2f} needs a hidden size of **{most['width']:,}**; as wide: "
+        f"{most['as_wide']}."
     )
     config = {
-        "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width="large"),
+        "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width="medium"),
         "tokens": st.column_config.NumberColumn("tokens", format="localized"),
         "rank_at_half": st.column_config.NumberColumn("half at", format="localized"),
         "width": st.column_config.NumberColumn(f"{error:.2f} at", format="localized"),
         "as_wide": st.column_config.TextColumn("models as wide"),
     } | {f"{width}": st.column_config.NumberColumn(f"d = {width:,}", format="%.3f") for width in widths.COMMON}
+    if error == HALF:
+        table = table.drop(columns="rank_at_half")  # the same question, answered by the nearest rank
     st.dataframe(table, hide_index=True, column_config=config, alt="W-error of each corpus at common hidden sizes")
     st.caption(
         "A bound on what a linear head of that width can express of the n-grams of this very text, not a promise: a "

@@ -8,7 +8,7 @@ import streamlit as st
 from saturation.errors import InputError
 from saturation.figures import labels, playground_figure
 from saturation.jobs import board
-from saturation.jobs.playground import VERSION
+from saturation.jobs.playground import VERSION, default_widths
 from saturation.measures.playground import CLOSED, Bound, RankedLanguage, bound
 from saturation.ui import data
 from saturation.ui.chart import chart, slug
@@ -68,7 +68,8 @@ def _figure(view: View, rows: pd.DataFrame) -> None:
         "Context vectors of width d and a linear head, trained freely on the exact distribution: what stays above the "
         "entropy is the bottleneck and nothing else. The gap closes where d reaches R. Dashed: the bound of Theorem "
         "5.3, its constant fitted on the two ringed widths.",
-        f"{len(rows)} widths · entropy {rows['entropy'].iloc[0]:.4f} nats · trained in {rows['seconds'].sum():.0f} s · "
+        f"{len(rows)} of {len(default_widths(int(rows['rank'].iloc[0])))} widths · "
+        f"entropy {rows['entropy'].iloc[0]:.4f} nats · trained in {rows['seconds'].sum():.0f} s · "
         f"{rows['software'].iloc[0]}",
         title=TITLE,
         method="playground",
@@ -104,13 +105,15 @@ def answer(rows: pd.DataFrame, found: Bound | None) -> str:
 
 def _start(asked: dict[str, float], rows: pd.DataFrame) -> None:
     """A button that trains this language's widths; a sentence where there is no such language."""
-    if data.settings().mode == "demo" or len(rows) >= 3:
+    missing = [width for width in default_widths(int(asked["rank"])) if width not in set(rows["width"])]
+    if data.settings().mode == "demo" or not missing:
         return
     try:
         language = RankedLanguage(**asked)  # type: ignore[arg-type]
     except InputError as error:
         st.warning(plain(str(error)), icon=":material/info:")
         return
-    if st.button("Train its widths", type="primary", icon=":material/play_arrow:", key="train-playground"):
+    label = "Train its widths" if rows.empty else f"Train {len(missing)} more widths"
+    if st.button(label, type="primary", icon=":material/play_arrow:", key="train-playground"):
         board.start(data.settings(), "playground", f"a language of rank {language.rank}", asdict(language))
         st.rerun()

@@ -11,8 +11,10 @@ from saturation.errors import SaturationError
 from saturation.jobs import board
 from saturation.settings import Settings
 from saturation.ui import data
+from saturation.ui.words import plain
 
 EVERY = 1.5  # seconds between looks at a running job
+FAILED = "_failed"
 REDRAW = 10.0  # seconds at least between redraws of a page while a job writes results
 DOING = {"measure": "Measuring", "heads": "Heads of", "ngram": "Counting", "playground": "Playing"}
 STATES = {
@@ -43,7 +45,9 @@ def begin() -> None:
 
 
 def sidebar() -> None:
-    """Show running jobs and redraw the page when their results are there. Nothing where none runs."""
+    """Show running jobs, and say which ended in an error; redraw the page when their results are there."""
+    for sentence in st.session_state.pop(FAILED, []):
+        st.toast(plain(sentence), icon=":material/error:", duration="infinite")
     if st.session_state["_drawn"].running:
         st.fragment(_sidebar, run_every=EVERY)()
 
@@ -62,7 +66,10 @@ def _redraw_when_due() -> None:
     drawn: Drawn = st.session_state["_drawn"]
     running = _running()
     written = data.store().signature() != drawn.signature
-    if drawn.running - running or (written and (not running or time.monotonic() - drawn.moment > REDRAW)):
+    ended = drawn.running - running
+    failed = [job for job in board.jobs(data.settings()) if job.id in ended and job.state == "failed"]
+    st.session_state.setdefault(FAILED, []).extend(f"{_doing(job)} {job.title} failed: {job.error}" for job in failed)
+    if ended or (written and (not running or time.monotonic() - drawn.moment > REDRAW)):
         st.rerun()
 
 

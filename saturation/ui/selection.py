@@ -47,6 +47,20 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "toy_seed": (0, 1e6),
 }
 DEFAULT_METRIC = "loss"
+# What a sentence calls a choice or a number whose name in the link is not a word.
+NAMES = {
+    "head_metric": "measure of heads",
+    "rank_axis": "rank axis",
+    "align": "alignment",
+    "less": "way to compare",
+    "error": "W-error",
+    "toy_rank": "rank",
+    "toy_vocab_size": "vocabulary",
+    "toy_contexts": "number of contexts",
+    "toy_zipf": "Zipf exponent",
+    "toy_scale": "logit scale",
+    "toy_seed": "seed",
+}
 
 
 @dataclass(frozen=True)
@@ -156,7 +170,7 @@ def resolve(
     for key, options in CHOICES.items():
         value = getattr(asked, key)
         if value is not None:
-            change: dict[str, Any] = {key: _one(key, value, list(options), options[0], notes)}
+            change: dict[str, Any] = {key: _one(NAMES.get(key, key), value, list(options), options[0], notes)}
             chosen = replace(chosen, **change)
     metric = _one(f"metric of {family}", asked.metric, [*metrics(family)] or [DEFAULT_METRIC], None, notes)
     # Which runs there are of other families is not known here; the page that draws them says what it lacks.
@@ -184,7 +198,7 @@ def _numbers(asked: Mapping[str, str | float], notes: list[str]) -> dict[str, fl
         if low <= number <= high:
             kept[key] = number
         else:
-            notes.append(f"“{value}” is no {key} between {low:g} and {high:g}; showing the default.")
+            notes.append(f"“{value}” is no {NAMES.get(key, key)} between {low:g} and {high:g}; showing the default.")
     return kept
 
 

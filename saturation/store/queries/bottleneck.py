@@ -26,24 +26,38 @@ def truncated_heads(
 ) -> pd.DataFrame:
     """One row per (model, step, rank): the loss with the head cut to that rank, plain and without its row mean.
 
-    own_nats_per_token, own_accuracy: of the checkpoint's own head on the same tokens.
+    own_nats_per_token, own_accuracy: of the checkpoint's own head on the same tokens. Of several lists of ranks the
+    newest value of each rank counts, of several amounts of a text the largest.
     """
     names = [prefix + name for prefix in ("", "centred_") for name in TRUNCATED_SERIES]
     series = ", ".join(f"any_value(s.\"values\") FILTER (s.name = '{name}') AS {name}" for name in names)
     values = ", ".join(f"{name}[place] AS {name}" for name in names)
     frame = store.frame(
         f"""
-        WITH {on_text("truncated_heads")}, wide AS (
+        WITH {on_text("truncated_heads")}, whole AS (
+            SELECT m.* FROM measurements m, chosen_text
+            WHERE m.measure = 'truncated_heads' AND m.text_id = chosen_text.text_id
+            QUALIFY m.tokens = max(m.tokens) OVER (PARTITION BY m.checkpoint_id)
+        ), wide AS (
             SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.doubtful,
-                   m.measurement_id, m.tokens,
+                   m.measurement_id, m.tokens, m.version, m.measured_at,
                    any_value(s."values") FILTER (s.name = 'ranks') AS ranks, {series}
-            FROM current_checkpoints c JOIN on_text m USING (checkpoint_id) JOIN series s USING (measurement_id)
-            WHERE m.measure = 'truncated_heads' AND {CHOSEN}
+            FROM current_checkpoints c JOIN whole m USING (checkpoint_id) JOIN series s USING (measurement_id)
+            WHERE {CHOSEN}
             GROUP BY ALL
+        ), listed AS (
+            SELECT family, model, step, ranks[place]::INTEGER AS rank, {values}, tokens, parameters, hidden_size,
+                   doubtful, measurement_id, version, measured_at
+            FROM (SELECT *, unnest(range(1, len(ranks) + 1)) AS place FROM wide)
+        ), newest AS (
+            SELECT * FROM listed
+            QUALIFY row_number() OVER (
+                PARTITION BY family, model, step, rank ORDER BY version DESC, measured_at DESC
+            ) = 1
         )
-        SELECT family, model, step, ranks[place]::INTEGER AS rank, {values}, o.value AS own_nats_per_token,
-               a.value AS own_accuracy, tokens, parameters, hidden_size, doubtful
-        FROM (SELECT *, unnest(range(1, len(ranks) + 1)) AS place FROM wide) w
+        SELECT w.* EXCLUDE (measurement_id, version, measured_at), o.value AS own_nats_per_token,
+               a.value AS own_accuracy
+        FROM newest w
         LEFT JOIN scalars o ON o.measurement_id = w.measurement_id AND o.name = 'own_nats_per_token'
         LEFT JOIN scalars a ON a.measurement_id = w.measurement_id AND a.name = 'own_accuracy'
         ORDER BY parameters, model, step, rank
