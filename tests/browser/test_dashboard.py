@@ -15,7 +15,7 @@ FIGURES = {
     "Performance": (3, "30 checkpoints, steps 0–10,000"),
     "Anisotropy": (5, "15 checkpoints, steps 0–10,000"),
     "Singular_values": (4, "15 checkpoints, steps 0–10,000"),
-    "Bottleneck": (6, "pythia/14m@10,000"),
+    "Bottleneck": (5, "pythia/14m@4,000"),
 }
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 VIEW = "?family=pythia&model=14m&step=4000"
