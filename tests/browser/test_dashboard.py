@@ -109,6 +109,8 @@ def test_a_language_is_trained_from_the_page(browse, copied_cache, tmp_path):
 def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
     first = browse(f"{server}/Singular_values{VIEW}")
     first.get_by_role("slider").first.press("ArrowRight")
+    first.wait_for_url("**step=5000*")
+    settled(first)
     first.get_by_role("radio", name="As the softmax sees it").click()
     first.wait_for_url("**view=centred*")
     first.get_by_role("button", name="31m").click()
