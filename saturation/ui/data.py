@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import streamlit as st
 from saturation import settings as configuration
 from saturation.errors import SaturationError
 from saturation.families import registry
+from saturation.jobs import head_tables
 from saturation.jobs import metrics as performance
 from saturation.jobs.metrics import Metric
 from saturation.jobs.verdict import judge_run, verdict_table
@@ -96,6 +98,32 @@ def truncated_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
 
 def trained_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
     return _ask("trained_heads", family, models)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads of lower rank at a step: trained, cut and own by rank; the rates tried; all trained steps."""
+
+    table: pd.DataFrame
+    tried: pd.DataFrame
+    trained_steps: tuple[int, ...]
+
+
+def heads(family: str, models: tuple[str, ...], step: int) -> Heads:
+    """The heads of each model at its step nearest to `step` (`jobs.head_tables`)."""
+    opened = store()
+    return _heads(str(opened.path), opened.signature(), family, models, step)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _heads(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], step: int) -> Heads:
+    trained = head_tables.one_text(trained_heads(family, models))
+    cut = head_tables.at_step(truncated_heads(family, models), step)
+    beside = head_tables.trained_beside(trained, cut, step)
+    tried = head_tables.rates(beside) if len(beside) else beside
+    return Heads(
+        head_tables.by_rank(beside, cut), tried, tuple(sorted(int(value) for value in trained["step"].unique()))
+    )
 
 
 def ngrams() -> pd.DataFrame:

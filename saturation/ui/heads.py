@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, truncated_along_training
-from saturation.jobs import board, catalogue, head_tables
+from saturation.jobs import board, catalogue
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
@@ -19,11 +19,8 @@ def section(view: View) -> None:
     chosen = view.selection
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     step = chosen.step or 0
-    trained = head_tables.one_text(data.trained_heads(chosen.family, models))
-    truncated = data.truncated_heads(chosen.family, models)
-    cut = head_tables.at_step(truncated, step)
-    at_step = head_tables.trained_beside(trained, cut, step)
-    table = head_tables.by_rank(at_step, cut)
+    found = data.heads(chosen.family, models, step)
+    table = found.table
     table = table[table["model"].isin({*chosen.models, chosen.model})]
     if table.empty:
         st.subheader(TITLE, anchor=False)
@@ -59,8 +56,8 @@ def section(view: View) -> None:
             method="w-error",
         )
     with right:
-        if len(at_step):
-            tried = head_tables.rates(at_step)
+        if len(found.tried):
+            tried = found.tried
             chart(
                 learning_rates(tried, span=span, theme=view.theme),
                 lambda: tried,
@@ -72,10 +69,10 @@ def section(view: View) -> None:
             )
         else:
             st.subheader("Learning rate by rank", anchor=False)
-            others = ", ".join(labels.step(value) for value in sorted(trained["step"].unique()))
+            others = ", ".join(labels.step(value) for value in found.trained_steps)
             there = f" Some are trained at step {others}." if others else ""
             st.caption(f"Figure 9 of the paper needs trained heads; start them below.{there}")
-    own = truncated[truncated["model"] == chosen.model]
+    own = data.truncated_heads(chosen.family, (chosen.model,))
     if own["step"].nunique() > 1:
         chart(
             truncated_along_training(own, cursor=chosen.step, theme=view.theme),
