@@ -69,7 +69,7 @@ def curve_json(curve: Any) -> dict[str, Any]:
 
 def curve_text(curve: Any) -> str:
     """A short table: what was counted, and the W-error at the widths that models have."""
-    from saturation.jobs.ngram import COMMON_WIDTHS
+    from saturation.jobs.widths import COMMON_WIDTHS
 
     held = dict(zip(curve.ranks, zip(curve.w_error, curve.w_error_low, curve.w_error_high, strict=True), strict=True))
     lines = [

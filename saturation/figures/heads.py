@@ -38,32 +38,13 @@ def heads_by_rank(
     frame = table[table[metric].notna()]
     if frame.empty:
         return parts.empty(theme, "No head of lower rank is measured for these models yet.")
-    sizes, traces = curves.sizes(frame), []
     ranks = np.unique(frame["rank"].to_numpy(dtype=float))
-    for name, style in line_styles(sizes, theme, span).items():
-        own = frame[frame["model"] == name]
-        label = labels.model(name, sizes[name])
-        for kind in DASHES:
-            rows = own[own["kind"] == kind].sort_values("rank")
-            if len(rows):
-                line = _line(rows, "rank", metric, factor, kind, style["color"], label)
-                line["hovertemplate"] = f"<b>{name}</b> {kind}, rank %{{x}}<br>{hover}%{{text}}<extra></extra>"
-                traces.append(line)
-        whole = own.loc[own["kind"] == "own", metric]
+    traces = _lines(frame, "rank", metric, "rank %{x}<br>" + hover, span, theme)
+    for line in [trace for trace in traces if "legendgroup" in trace and trace["showlegend"]]:
+        whole = frame.loc[(frame["model"] == line["legendgroup"]) & (frame["kind"] == "own"), metric]
         if len(whole):
-            traces.append(_level(ranks, factor * float(whole.iloc[0]), style["color"], name, hover))
-    _one_entry_a_model(traces)
-    traces += _kinds(frame, theme)
-    return parts.blank(
-        theme,
-        430,
-        traces,
-        hovermode="closest",
-        margin=MARGIN,
-        showlegend=True,
-        xaxis=rank_axis(ranks, "rank of the head"),
-        yaxis={"title": {"text": title}},
-    )
+            traces.append(_level(ranks, factor * float(whole.iloc[0]), line, hover))
+    return _figure(theme, traces, rank_axis(ranks, "rank of the head"), title)
 
 
 def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
@@ -71,37 +52,12 @@ def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = N
     frame = table[table["nats_per_token"].notna() & table["w_error"].notna() & table["kind"].isin(DASHES)]
     if frame.empty:
         return parts.empty(theme, "No head of lower rank is measured for these models yet.")
-    sizes, traces = curves.sizes(frame), []
-    for name, style in line_styles(sizes, theme, span).items():
-        own = frame[frame["model"] == name]
-        for kind in DASHES:
-            rows = own[own["kind"] == kind].sort_values("w_error")
-            if len(rows):
-                label = labels.model(name, sizes[name])
-                line = _line(rows, "w_error", "nats_per_token", 1.0, kind, style["color"], label)
-                line["hovertemplate"] = (
-                    f"<b>{name}</b> {kind}, rank %{{customdata:,}}<br>W-error %{{x:.3f}}<br>%{{y:.4f}} nats/token"
-                    "<extra></extra>"
-                )
-                traces.append(line)
-    _one_entry_a_model(traces)
-    traces += _kinds(frame, theme)
+    hover = "rank %{customdata:,}<br>W-error %{x:.3f}<br>" + METRICS["nats_per_token"][2]
+    traces = _lines(frame, "w_error", "nats_per_token", hover, span, theme)
     most = max(float(frame["w_error"].max()), 0.1)  # heads with one dominating value leave little to the other ranks
-    return parts.blank(
-        theme,
-        430,
-        traces,
-        hovermode="closest",
-        margin=MARGIN,
-        showlegend=True,
-        xaxis={
-            "title": {"text": "W-error that the rank allows"},
-            "range": [-0.02 * most, 1.04 * most],
-            "showline": True,
-            "ticks": "outside",
-        },
-        yaxis={"title": {"text": "loss (nats/token)"}},
-    )
+    ends = {"range": [-0.02 * most, 1.04 * most], "showline": True, "ticks": "outside"}
+    xaxis = {"title": {"text": "W-error that the rank allows"}} | ends
+    return _figure(theme, traces, xaxis, METRICS["nats_per_token"][0])
 
 
 def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
@@ -218,59 +174,73 @@ def rank_axis(ranks: np.ndarray, title: str) -> dict[str, Any]:
     }
 
 
-def _line(rows: pd.DataFrame, x: str, metric: str, factor: float, kind: str, colour: str, label: str) -> dict[str, Any]:
+def _figure(theme: Theme, traces: Traces, xaxis: dict[str, Any], title: str) -> go.Figure:
+    return parts.blank(
+        theme,
+        430,
+        traces,
+        hovermode="closest",
+        margin=MARGIN,
+        showlegend=True,
+        xaxis=xaxis,
+        yaxis={"title": {"text": title}},
+    )
+
+
+def _lines(
+    frame: pd.DataFrame, x: str, metric: str, hover: str, span: tuple[float, float] | None, theme: Theme
+) -> Traces:
+    """A line for each model and kind of head, one legend entry a model, and entries that say what the dashes mean."""
+    sizes = curves.sizes(frame)
+    traces: Traces = []
+    for name, style in line_styles(sizes, theme, span).items():
+        own = frame[frame["model"] == name]
+        kinds = [kind for kind in DASHES if (own["kind"] == kind).any()]
+        for kind in kinds:
+            line = _line(own[own["kind"] == kind].sort_values(x), x, metric, kind, style["color"])
+            words = {
+                "name": labels.model(name, sizes[name]),
+                "legendgroup": name,
+                "showlegend": kind == kinds[0],
+                "hovertemplate": f"<b>{name}</b> {kind}, {hover}%{{text}}<extra></extra>",
+            }
+            traces.append(line | words)
+    return traces + [_meaning(kind, theme) for kind in DASHES if (frame["kind"] == kind).any()]
+
+
+def _line(rows: pd.DataFrame, x: str, metric: str, kind: str, colour: str) -> dict[str, Any]:
     spread = rows["spread"].to_numpy(dtype=float) if metric == "nats_per_token" else np.full(len(rows), np.nan)
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
         "x": rows[x].to_numpy(dtype=float),
-        "y": factor * rows[metric].to_numpy(dtype=float),
+        "y": METRICS[metric][1] * rows[metric].to_numpy(dtype=float),
         "customdata": rows["rank"].to_numpy(dtype=np.int64),
         "text": [f"<br>seeds differ by {value:.2g}" if value > 0 else "" for value in spread],
         "line": {"width": 2, "color": colour, "dash": DASHES[kind]},
         "marker": {"size": 5, "color": colour, "symbol": "circle" if kind == "trained" else "circle-open"},
-        "name": label,
-        "legendgroup": label,
     }
     if np.isfinite(spread).any():
         trace["error_y"] = {"type": "data", "array": np.nan_to_num(spread), "thickness": 1, "width": 3}
     return trace
 
 
-def _level(ranks: np.ndarray, value: float, colour: str, name: str, hover: str) -> dict[str, Any]:
+def _level(ranks: np.ndarray, value: float, line: dict[str, Any], hover: str) -> dict[str, Any]:
+    """The model's own head, across the ranks, in the colour of its line."""
+    name = line["legendgroup"]
     return {
         "type": "scatter",
         "mode": "lines",
         "x": [float(ranks.min()), float(ranks.max())],
         "y": [value, value],
-        "line": {"width": 1.2, "color": colour, "dash": "dot"},
+        "line": {"width": 1.2, "color": line["line"]["color"], "dash": "dot"},
         "name": f"{name}, its own head",
         "showlegend": False,
         "hovertemplate": f"<b>{name}</b> its own head<br>{hover}<extra></extra>",
     }
 
 
-def _one_entry_a_model(traces: Traces) -> None:
-    seen: set[str] = set()
-    for trace in traces:
-        group = trace.get("legendgroup")
-        if group is not None:
-            trace["showlegend"] = group not in seen
-            seen.add(group)
-
-
-def _kinds(frame: pd.DataFrame, theme: Theme) -> Traces:
-    """Legend entries that say what solid and dashed mean."""
-    return [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [None],
-            "y": [None],
-            "line": {"width": 2, "color": theme.muted, "dash": dash},
-            "name": kind,
-            "hoverinfo": "skip",
-        }
-        for kind, dash in DASHES.items()
-        if (frame["kind"] == kind).any()
-    ]
+def _meaning(kind: str, theme: Theme) -> dict[str, Any]:
+    """A legend entry that says what a kind's dash means."""
+    look = {"mode": "lines", "line": {"width": 2, "color": theme.muted, "dash": DASHES[kind]}}
+    return {"type": "scatter", "x": [None], "y": [None], "name": kind, "hoverinfo": "skip"} | look

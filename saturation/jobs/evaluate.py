@@ -120,9 +120,10 @@ def _run(command: list[str], progress: Callable[[str], None]) -> None:
                 if shown:
                     last = shown
                     progress(shown)
-        except BaseException:
-            harness.terminate()
-            raise
+            harness.wait()
+        finally:
+            if harness.poll() is None:  # this run was broken off
+                harness.terminate()
     if harness.returncode:
         said = f"its last line: {last.rstrip('.')}" if last else f"exit code {harness.returncode}"
         raise JobError(f"The LM Evaluation Harness failed; {said}.")

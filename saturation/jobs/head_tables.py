@@ -51,7 +51,9 @@ def rates(trained: pd.DataFrame) -> pd.DataFrame:
         return trained.assign(chosen=pd.Series(dtype=bool), seeds=pd.Series(dtype=int), spread=pd.Series(dtype=float))
     key = [*_RUN, "rank", "init", "learning_rate"]
     grouped = trained.groupby(key, sort=True, dropna=False)
-    numbers = [name for name in trained.columns if name.endswith(("nats_per_token", "accuracy", "w_error"))]
+    numbers = [
+        name for name in trained.columns if name.endswith(("nats_per_token", "accuracy", "w_error", "train_steps"))
+    ]
     found = grouped[numbers].mean()
     found["spread"] = grouped["nats_per_token"].std(ddof=1)
     found["seeds"] = grouped["seed"].nunique()

@@ -1,55 +1,45 @@
 """What `heads` prints: one row a rank, with the start and the learning rate that the validation loss chose."""
 
-import statistics
-from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
+from saturation.jobs import head_tables
 from saturation.jobs.heads import HeadsResult
 from saturation.jobs.report import CHECKPOINT_KEYS
-from saturation.store import Measurement
 
-Chosen = tuple[str, float]
-
-
-def best(trained: Sequence[Measurement]) -> Chosen:
-    """Of trained heads of one rank, the start and the learning rate of the least validation loss, a mean over seeds."""
-    losses: dict[Chosen, list[float]] = defaultdict(list)
-    for item in trained:
-        losses[_how(item)].append(item.scalars["validation_nats_per_token"])
-    return min(losses, key=lambda how: statistics.fmean(losses[how]))
+TRAINED = {
+    "nats_per_token": "trained_loss",
+    "accuracy": "trained_accuracy",
+    "learning_rate": "learning_rate",
+    "init": "init",
+    "train_steps": "train_steps",
+}
 
 
-def _how(item: Measurement) -> Chosen:
-    return item.labels["init"][0], item.scalars["learning_rate"]
-
-
-def _trained(trained: Sequence[Measurement]) -> dict[str, Any]:
-    """Means over the seeds at the chosen start and rate; null where no head was trained."""
-    if not trained:
-        return dict.fromkeys(("trained_loss", "trained_accuracy", "learning_rate", "init", "train_steps"))
-    chosen = best(trained)
-    kept = [item.scalars for item in trained if _how(item) == chosen]
-    return {
-        "trained_loss": statistics.fmean(scalars["nats_per_token"] for scalars in kept),
-        "trained_accuracy": statistics.fmean(scalars["accuracy"] for scalars in kept),
-        "learning_rate": chosen[1],
-        "init": chosen[0],
-        "train_steps": statistics.fmean(scalars["train_steps"] for scalars in kept),
-    }
+def chosen(result: HeadsResult) -> dict[int, dict[str, Any]]:
+    """Of each rank the start and learning rate that the validation loss chose (`head_tables.rates`), with its means."""
+    if not result.trained:
+        return {}
+    row = result.checkpoint
+    run = {"family": row.family, "model": row.model, "step": row.step or 0, "text_name": None, "tokens": None}
+    run |= {"parameters": row.parameters, "hidden_size": row.hidden_size}
+    heads = [run | dict(item.scalars) | {"init": item.labels["init"][0]} for item in result.trained]
+    tried = head_tables.rates(pd.DataFrame(heads))
+    found = tried[tried["chosen"]].to_dict("records")
+    return {int(head["rank"]): {name: head[stored] for stored, name in TRAINED.items()} for head in found}
 
 
 def rows(result: HeadsResult) -> list[dict[str, Any]]:
     """One row a rank, ascending: losses in nats per token, accuracies as shares."""
-    series, found = result.truncated.series, []
+    series, trained, found = result.truncated.series, chosen(result), []
     for place, rank in enumerate(int(rank) for rank in series["ranks"]):
-        of_rank = [item for item in result.trained if item.scalars["rank"] == rank]
         row: dict[str, Any] = {"rank": rank, "w_error": series["w_error"][place]}
         for prefix in ("", "centred_"):
             for name, stored in (("truncated_loss", "nats_per_token"), ("truncated_accuracy", "accuracy")):
                 values = series.get(prefix + stored)
                 row[prefix + name] = None if values is None else values[place]
-        found.append(row | _trained(of_rank))
+        found.append(row | trained.get(rank, dict.fromkeys(TRAINED.values())))
     return found
 
 

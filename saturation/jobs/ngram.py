@@ -16,6 +16,7 @@ from saturation.corpora.tokenizers import CorpusTokenizer, open_tokenizer
 from saturation.errors import InputError
 from saturation.jobs.corpus_tokens import tokenized
 from saturation.jobs.ngram_counts import count_stream
+from saturation.jobs.widths import COMMON_WIDTHS
 from saturation.settings import Settings
 from saturation.store import NgramCurve, Store
 
@@ -29,7 +30,6 @@ Report = Callable[[int, int, str], None]
 VERSION = 1
 METHODS = ("auto", "exact", "stochastic")
 DEFAULT_ORDER = 5
-COMMON_WIDTHS = (64, 128, 256, 384, 512, 576, 768, 960, 1024, 1536, 2048, 2560, 3072, 4096, 5120, 6144, 8192)
 RANKS = 600
 EVERY_RANK_TO = 64
 

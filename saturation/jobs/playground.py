@@ -63,9 +63,10 @@ def play(
     return rows
 
 
-def judged(rows: Sequence[PlaygroundRow], fitted_on: tuple[int, int] | None = None) -> Bound | None:
+def judged(rows: Sequence[Any], fitted_on: tuple[int, int] | None = None) -> Bound | None:
     """Theorem 5.3's bound over the rows of one language; None without two widths below the rank and a third.
 
+    rows: `PlaygroundRow`s, or whatever has their rank, width, gap and tail, such as named rows of a frame.
     Raises InputError for `fitted_on` that are not such widths.
     """
     if len(rows) < 3 or sum(row.width < row.rank for row in rows) < 2:

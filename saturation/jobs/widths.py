@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from saturation.corpora.tokenizers import BPE
 from saturation.families import registry
 
-TRAINED_HERE = "bpe:"
-COMMON = (64, 128, 256, 512, 768, 1024, 1536, 2048, 2560, 3072, 4096, 5120, 8192)
+# Hidden sizes that models have.
+COMMON_WIDTHS = (64, 128, 256, 384, 512, 576, 768, 960, 1024, 1536, 2048, 2560, 3072, 4096, 5120, 6144, 8192)
 
 
 def named(curves: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +47,7 @@ def _told_apart(curves: pd.DataFrame, labels: list[str]) -> list[str]:
 
 def is_trained_here(tokenizer: str) -> bool:
     """Whether a curve's tokenizer is a BPE trained on its corpus."""
-    return tokenizer.startswith(TRAINED_HERE)
+    return tokenizer.startswith(BPE)
 
 
 def tokenizer(row: dict[Any, Any]) -> str:
@@ -100,7 +101,7 @@ def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
     """One row a curve: the widths for a W-error of a half and of `error`, models as wide, W-error at common widths."""
     rows = []
     for row in _records(curves):
-        values = {f"{width}": w_error_at(row["ranks"], row["w_error"], width) for width in COMMON}
+        values = {f"{width}": w_error_at(row["ranks"], row["w_error"], width) for width in COMMON_WIDTHS}
         rows.append(
             {
                 "label": row["label"],
@@ -111,7 +112,7 @@ def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
                 **values,
             }
         )
-    return pd.DataFrame(rows, columns=["label", "tokens", "rank_at_half", "width", "as_wide", *map(str, COMMON)])
+    return pd.DataFrame(rows, columns=["label", "tokens", "rank_at_half", "width", "as_wide", *map(str, COMMON_WIDTHS)])
 
 
 def known_models() -> pd.DataFrame:

@@ -106,19 +106,11 @@ class Store:
     def add_evaluations(self, results: Iterable[Evaluation]) -> int:
         """Write results of an evaluation harness in one transaction, a newer over an older; returns how many."""
         key = UNIQUE["evaluations"]
-        rows = {tuple(getattr(result, name) for name in key): asdict(result) for result in results}
-        if not rows:
-            return 0
-        self.ensure()
-        with self.write() as connection:
-            connection.begin()
-            _upsert(connection, "evaluations", pa.Table.from_pylist(list(rows.values()), schema=SCHEMAS["evaluations"]))
-            connection.commit()
-        return len(rows)
+        return self._add("evaluations", {tuple(getattr(row, name) for name in key): asdict(row) for row in results})
 
     def add_ngrams(self, curves: Iterable[NgramCurve]) -> int:
         """Write W-error curves of n-gram matrices in one transaction, a newer over an older; returns how many."""
-        return self._add("ngrams", {curve.curve_id: asdict(curve) for curve in curves})
+        return self._add("ngrams", {row.curve_id: {"curve_id": row.curve_id, **asdict(row)} for row in curves})
 
     def ngram(self, curve_id: str) -> NgramCurve | None:
         """The curve of this id, None where the store has none."""
@@ -126,20 +118,19 @@ class Store:
 
     def add_playground(self, rows: Iterable[PlaygroundRow]) -> int:
         """Write trained widths in one transaction, a newer over an older; returns how many."""
-        return self._add("playground", {row.row_id: asdict(row) for row in rows})
+        return self._add("playground", {row.row_id: {"row_id": row.row_id, **asdict(row)} for row in rows})
 
     def playground(self, row_ids: Iterable[str]) -> dict[str, PlaygroundRow]:
         """Of the ids that the store holds: the trained width."""
         return self._held("playground", PlaygroundRow, list(row_ids))
 
-    def _add(self, table: str, rows: Mapping[str, dict[str, Any]]) -> int:
+    def _add(self, table: str, rows: Mapping[Any, dict[str, Any]]) -> int:
+        """Write rows, by what each is known by, in one transaction; of two of one key the later counts."""
         if rows:
             self.ensure()
-            key = UNIQUE[table][0]
-            plain = [{key: name, **row} for name, row in rows.items()]
             with self.write() as connection:
                 connection.begin()
-                _upsert(connection, table, pa.Table.from_pylist(plain, schema=SCHEMAS[table]))
+                _upsert(connection, table, pa.Table.from_pylist(list(rows.values()), schema=SCHEMAS[table]))
                 connection.commit()
         return len(rows)
 

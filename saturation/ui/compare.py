@@ -24,8 +24,8 @@ def choose(view: View) -> list[str]:
         st.warning(f"Nothing is measured of {names}; showing the others.", icon=":material/link_off:")
     kept = [run for run in chosen.runs if run in known]
     default = [f"{chosen.family}/{model}" for model in data.comparable(chosen.family)]
-    shown = kept or [run for run in default if run in known][:FIRST]
-    st.session_state["runs"] = shown
+    default = [run for run in default if run in known][:FIRST]
+    st.session_state["runs"], st.session_state["_default_runs"] = kept or default, default
     return list(st.multiselect("Runs", known, key="runs", placeholder="Choose runs"))
 
 

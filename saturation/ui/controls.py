@@ -96,6 +96,8 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
     metric = held("metric") if held("metric") in data.metric_names(family) else None
     numbers = {key: value for key in NUMBERS if (value := _held_number(key, last)) is not None}
     runs = tuple(held("runs"))
+    if list(runs) == state.get("_default_runs"):
+        runs = ()  # nobody chose them: another family brings its own
     asked = Asked(family, model, several, None if step is None else str(step), **views, metric=metric, runs=runs)
     return replace(asked, numbers=numbers)
 

@@ -11,7 +11,6 @@ from saturation.ui.frame import View
 from saturation.ui.words import plain
 
 TITLE = "Loss by the rank of the head"
-MEASURES = ("truncated_heads", "trained_head")
 
 
 def section(view: View) -> None:

@@ -89,7 +89,7 @@ def calculator(curves: pd.DataFrame, error: float) -> None:
         "rank_at_half": st.column_config.NumberColumn("half at", format="localized"),
         "width": st.column_config.NumberColumn(f"{error:.2f} at", format="localized"),
         "as_wide": st.column_config.TextColumn("models as wide"),
-    } | {f"{width}": st.column_config.NumberColumn(f"d = {width:,}", format="%.3f") for width in widths.COMMON}
+    } | {f"{width}": st.column_config.NumberColumn(f"d = {width:,}", format="%.3f") for width in widths.COMMON_WIDTHS}
     if error == HALF:
         table = table.drop(columns="rank_at_half")  # the same question, answered by the nearest rank
     st.dataframe(table, hide_index=True, column_config=config, alt="W-error of each corpus at common hidden sizes")

@@ -8,8 +8,8 @@ import streamlit as st
 from saturation.errors import InputError
 from saturation.figures import labels, playground_figure
 from saturation.jobs import board
-from saturation.jobs.playground import VERSION, default_widths
-from saturation.measures.playground import CLOSED, Bound, RankedLanguage, bound
+from saturation.jobs.playground import VERSION, default_widths, judged
+from saturation.measures.playground import CLOSED, Bound, RankedLanguage
 from saturation.ui import data
 from saturation.ui.chart import chart, slug
 from saturation.ui.frame import View
@@ -60,7 +60,7 @@ def _field(view: View, name: str) -> float:
 
 
 def _figure(view: View, rows: pd.DataFrame) -> None:
-    found = _bound(rows)
+    found = judged(list(rows.itertuples()))
     chart(
         playground_figure(rows, found.constant if found else None, found.fitted_on if found else (), theme=view.theme),
         lambda: rows,
@@ -75,12 +75,6 @@ def _figure(view: View, rows: pd.DataFrame) -> None:
         method="playground",
     )
     st.markdown(answer(rows, found))
-
-
-def _bound(rows: pd.DataFrame) -> Bound | None:
-    if len(rows) < 3 or (rows["width"] < rows["rank"]).sum() < 2:
-        return None
-    return bound(rows["width"].tolist(), rows["tail"], rows["gap"])
 
 
 def answer(rows: pd.DataFrame, found: Bound | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from saturation.figures import labels
 from saturation.figures.singular import ColourScale, Normalisation
 from saturation.figures.steps import StepScale, nearest
+from saturation.jobs.compare import ALIGNMENTS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "view": ("plain", "centred"),
@@ -25,7 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "fitted": ("final", "best"),
     "head_metric": ("loss", "accuracy"),
     "rank_axis": ("linear", "log"),
-    "align": ("step", "tokens", "flops", "fraction"),
+    "align": ALIGNMENTS,
     "less": ("values", "differences"),
 }
 # Numbers that a reader may set: lowest and highest. None in a selection means the default, which may depend on data.
