@@ -15,12 +15,13 @@ from command_line import saturation
 from saturation import settings
 from saturation.checkpoints.resolve import resolve_one
 from saturation.errors import InputError, NotFiniteError, TextError
+from saturation.jobs import head_request, heads_report, state_file
 from saturation.jobs import heads as heads_job
-from saturation.jobs import heads_report, state_file
 from saturation.jobs.head_request import HeadsRequest
 from saturation.jobs.heads import HeadsResult, measure_heads, run_job
 from saturation.jobs.request import Request
 from saturation.jobs.state_file import Split, StateFile, split
+from saturation.measures import trained_heads
 from saturation.measures.trained_heads import Training
 from saturation.store import Store, queries
 
@@ -262,6 +263,10 @@ class TestCommandLine:
         arguments = ("--ranks", "2", "--learning-rates", "0.05", "--max-tokens", "4000", "--json")
         assert saturation("heads", "lab/w8", *arguments).json["text"] == "lab-language-long"
         assert saturation("heads", "lab/w8", "--truncated-only", *arguments).json["text"] == "lab-language"
+
+
+def test_the_starts_that_can_be_asked_for_are_those_that_can_be_trained() -> None:
+    assert head_request.STARTS == trained_heads.INITS
 
 
 def test_a_job_of_the_dashboard(tiny_model: Any, cache: Path, text: Path) -> None:

@@ -42,9 +42,7 @@ class TestSteps:
         ],
     )
     def test_names_that_tell_a_step(self, name: str, step: int) -> None:
-        match = STEP_FOLDER.match(name)
-        assert match is not None
-        assert int(match[1]) == step
+        assert [int(match[1]) for match in STEP_FOLDER.finditer(name)] == [step]
 
     @pytest.mark.parametrize(
         "name", ["step", "step-", "step1a", "mystep1", "checkpoint-best", "step1.5", "1000", "step 3"]

@@ -17,7 +17,8 @@ def test_a_definition_names_its_source_and_its_limits(key: str) -> None:
     item = entry(key)
     assert re.search(r"ours|arXiv|\d{4}|Harness", item.source)
     assert len(item.text) > 80
-    assert item.caveats
+    assert len(item.caveats.split()) >= 8
+    assert item.caveats.strip().endswith(".")
     assert item.formula.count("{") == item.formula.count("}")
 
 

@@ -153,9 +153,9 @@ def test_a_curve_is_measured_stored_and_found_again(cache: Path, tmp_path: Path)
     assert (again.computed, again.curve) == (False, curve)
     assert Store(settings.store_path).ngram(curve.curve_id) == curve
     forced = measure_ngram(settings, request, force=True)
-    assert forced.computed
+    assert (forced.computed, forced.curve.curve_id) == (True, curve.curve_id)
     assert forced.curve.measured_at > curve.measured_at
-    assert forced.curve.curve_id == curve.curve_id
+    assert forced.curve.w_error == curve.w_error
     assert measure_ngram(settings, NgramRequest(str(path), "bpe:262", order=2)).computed
 
 

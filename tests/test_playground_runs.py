@@ -11,7 +11,7 @@ from saturation import settings
 from saturation.errors import InputError
 from saturation.jobs import playground
 from saturation.jobs.playground import default_widths, judged, play, run_job
-from saturation.measures.playground import RankedLanguage
+from saturation.measures.playground import Bound, RankedLanguage
 from saturation.measures.playground_training import train_width
 from saturation.store import Store, queries
 
@@ -85,10 +85,9 @@ class TestJudged:
     rows = tuple(playground_row(width, gap=gap, tail=tail) for width, gap, tail in ((1, 2, 4), (2, 1, 3), (3, 0.3, 1)))
 
     def test_the_bound_of_the_rows(self) -> None:
-        found = judged(self.rows)
-        assert found is not None
-        assert (found.constant, found.holds) == (0.5, True)
-        assert judged(self.rows, fitted_on=(2, 3)).above == (1,)  # type: ignore[union-attr]
+        assert judged(self.rows) == Bound(0.5, (1, 2), (2.0, 1.5, 0.5), above=())
+        third = 1 / 3
+        assert judged(self.rows, fitted_on=(2, 3)) == Bound(third, (2, 3), (4 * third, 1.0, third), above=(1,))
 
     def test_none_without_two_widths_below_the_rank_and_a_third(self) -> None:
         assert judged(self.rows[:2]) is None

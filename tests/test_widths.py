@@ -184,7 +184,7 @@ class TestHeads:
 
     def test_nothing_measured(self) -> None:
         table = head_tables.by_rank(pd.DataFrame([trained()]).iloc[:0], TRUNCATED.iloc[:0])
-        assert table.empty
+        assert len(table) == 0
         assert list(table.columns) == head_tables.COLUMNS
 
     @pytest.mark.parametrize(("step", "shown"), [(0, 5), (6, 5), (7, 5), (8, 10), (99, 10)])

@@ -16,6 +16,7 @@ FIGURES = {
     "Anisotropy": (5, "15 checkpoints, steps 0–10,000"),
     "Singular_values": (4, "15 checkpoints, steps 0–10,000"),
     "Bottleneck": (5, "pythia/14m@4,000"),
+    "Compare": (2, "pythia/14m: test text, 5,000 tokens"),
 }
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 VIEW = "?family=pythia&model=14m&step=4000"
@@ -70,6 +71,32 @@ def test_a_figure_leads_to_its_definition_and_back(browse, server):
     page.wait_for_url("**/Bottleneck?**")
     settled(page)
     assert address(page) == {"family": "pythia", "model": "14m", "step": "4000"}
+
+
+def test_runs_of_two_families_are_compared_by_a_link(browse, server):
+    link = f"{server}/Compare?family=pythia&model=14m&step=4000&runs=lab/w8,pythia/14m"
+    page = browse(link)
+    page.get_by_role("radio", name="Fraction of training").click()
+    page.wait_for_url("**align=fraction*")
+    settled(page)
+    second = browse(page.url)
+    assert second.get_by_role("radio", name="Fraction of training").is_checked()
+    seen = figure(second, "side-by-side")
+    assert seen == figure(page, "side-by-side")
+    assert len(seen["names"]) == 6
+
+
+def test_another_family_brings_its_own_runs(browse, server):
+    page = browse(f"{server}/Compare{VIEW}")
+    page.get_by_role("radio", name="Tokens").click()
+    page.wait_for_url("**align=tokens*")
+    assert "runs" not in address(page)
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Lab").click()
+    page.wait_for_url("**family=lab*")
+    settled(page)
+    assert "runs" not in address(page)
+    assert page.get_by_text("lab/w8: lab-language, 50,000 tokens").count() == 1
 
 
 def test_the_width_calculator_is_part_of_the_link(browse, server):
