@@ -147,13 +147,13 @@ def difference_map(
         "hovertemplate": f"%{{z:+.4f}}<br>depth %{{y:.2f}}<br>{AXES[align]} %{{x:.4s}}<extra></extra>",
         "name": "difference",
         "colorbar": colour_bar(theme)
-        | {"tickvals": [-most, 0, most], "ticktext": [f"{-most:.2g}", "0", f"{most:.2g}"], "len": 0.35},
+        | {"tickvals": [-most, 0, most], "ticktext": [f"{-most:.2g}", "0", f"{most:.2g}"], "len": 0.35, "ypad": 34},
     }
     figure = parts.blank(
         theme,
         360,
         [cells],
-        margin=parts.MAP_MARGIN,
+        margin=parts.MAP_MARGIN | {"t": 64},  # on a phone, the bar stands above the title and not beside it
         showlegend=False,
         xaxis={
             "title": {"text": AXES[align] + (" (log scale)" if log_x else ""), "standoff": 18},

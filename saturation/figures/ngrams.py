@@ -12,6 +12,7 @@ from saturation.figures.steps import StepScale
 from saturation.figures.theme import DASHES, LIGHT, Theme, line_styles
 
 KNOWN_WIDTHS = (128, 512, 1024, 2048, 4096, 8192)
+ROOM = 0.11  # of the axis between two words above it, for the width of a phone
 MARGIN = {"l": 62, "r": 16, "t": 72, "b": 52}
 
 
@@ -72,11 +73,13 @@ def ngram_curves(
     last = float(max(visible.max() if len(visible) else 1.0, 2.0))
     shapes = [_line("y", error, theme.warning, "dash")]
     notes = []
+    noted = 0.0
     for width in KNOWN_WIDTHS:
         if width < last:
             shapes.append(_line("x", width, theme.muted, "dot"))
-            if scale == "linear":  # on a log axis there is no room for words beside the ticks
+            if scale == "linear" and width - noted >= ROOM * last:  # on a log axis the ticks say it
                 notes.append(_note(f"{width:,}", float(width), theme))
+                noted = width
     ranks = np.unique(points.loc[points["rank"] > 0, "rank"].to_numpy(dtype=float))
     xaxis = (
         rank_axis(ranks, "rank, or hidden size")
