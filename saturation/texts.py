@@ -62,8 +62,11 @@ def _python_topics() -> Text:
 def lab_language() -> "Language":
     """The synthetic language of the bundled lab runs."""
     from saturation.lab.config import bundled_runs
+    from saturation.lab.language import Language
 
-    return next(iter(bundled_runs().values())).language
+    corpus = bundled_runs()["w8"].corpus
+    assert isinstance(corpus, Language)
+    return corpus
 
 
 def _lab_text() -> Text:

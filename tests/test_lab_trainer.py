@@ -13,16 +13,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from saturation.errors import CheckpointError, InputError, NotFiniteError, SaturationError, UnknownNameError
 from saturation.lab import Language, RunConfig
 from saturation.lab import trainer as trainer_module
-from saturation.lab.config import bundled_runs, parse_runs
+from saturation.lab.config import parse_runs
+from saturation.lab.models import build_model
+from saturation.lab.optimizers import build_optimizer
 from saturation.lab.tokenizer import build_tokenizer, save_tokenizer
-from saturation.lab.trainer import (
-    build_model,
-    build_optimizer,
-    thin_curve,
-    train,
-    train_run,
-    training_batches,
-)
+from saturation.lab.trainer import thin_curve, train, train_run, training_batches
 from saturation.measures.head_loss import HeadLoss
 
 LANGUAGE = Language(vocab_size=50, classes=4, rank=8, seed=1)
@@ -36,8 +31,9 @@ CONFIG = RunConfig(
     warmup=5,
     learning_rate=1e-2,
     extra_steps=(33,),
-    language=LANGUAGE,
+    corpus=LANGUAGE,
 )
+CORPUS = "[corpora.c]\nkind = 'language'\n"
 STEPS = [0, 1, 2, 4, 8, 16, 32, 33, 64, 70]
 
 
@@ -114,7 +110,7 @@ def test_loss_falls_from_uniform_towards_the_floor(undisturbed: Path) -> None:
 def test_run_json_says_what_was_trained(undisturbed: Path) -> None:
     report = json.loads((undisturbed / "run.json").read_text())
     assert report["run"] == "tiny"
-    assert report["language"] == dataclasses.asdict(LANGUAGE)
+    assert report["corpus"] == {"kind": "language", **dataclasses.asdict(LANGUAGE)}
     assert report["config"]["learning_rate"] == 1e-2
     assert report["config"]["extra_steps"] == [33]
     assert report["tokens_per_step"] == 128
@@ -180,7 +176,7 @@ def test_a_finished_run_is_left_alone(undisturbed: Path) -> None:
 def test_another_run_is_not_mixed_in(undisturbed: Path) -> None:
     for other in (
         dataclasses.replace(CONFIG, learning_rate=1e-3),
-        dataclasses.replace(CONFIG, language=dataclasses.replace(LANGUAGE, seed=2)),
+        dataclasses.replace(CONFIG, corpus=dataclasses.replace(LANGUAGE, seed=2)),
     ):
         with pytest.raises(InputError, match="other settings"):
             train(other, undisturbed.parent)
@@ -217,18 +213,22 @@ def test_head_loss_equals_cross_entropy_and_its_gradients() -> None:
     torch.testing.assert_close(weight.grad.double(), exact_weight.grad, rtol=0, atol=1e-6)
 
 
-def test_first_update_is_adamws() -> None:
+@pytest.mark.parametrize("coupled", [False, True])
+@pytest.mark.parametrize("of_the_head", [None, 3.0])
+def test_first_update_is_adamws(of_the_head: float | None, coupled: bool) -> None:
     """The first step moves every weight by the rate, against its gradient's sign, and decays matrices only."""
-    config = dataclasses.replace(CONFIG, weight_decay=0.5)
+    config = dataclasses.replace(CONFIG, weight_decay=0.5, head_weight_decay=of_the_head, coupled_adam=coupled)
     model = build_model(config)
     optimizer = build_optimizer(model, config)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
+    optimizer.set_rate(config.learning_rate)
     optimizer.step()
     for name, parameter in model.named_parameters():
-        decay = 1 - config.learning_rate * 0.5 if parameter.ndim >= 2 else 1.0
-        torch.testing.assert_close(parameter, before[name] * decay - config.learning_rate, rtol=0, atol=1e-6)
+        decay = (of_the_head if of_the_head and name == "lm_head.weight" else 0.5) if parameter.ndim >= 2 else 0.0
+        expected = before[name] * (1 - config.learning_rate * decay) - config.learning_rate
+        torch.testing.assert_close(parameter, expected, rtol=0, atol=1e-6)
 
 
 def test_data_depend_on_the_step_alone_and_are_shared_by_all_widths() -> None:
@@ -253,6 +253,8 @@ def test_learning_rate_schedules() -> None:
     assert [constant.learning_rate_at(step) for step in (1, 5, 10, 60, 110)] == pytest.approx([0.1, 0.5, 1, 1, 1])
     cosine = dataclasses.replace(constant, schedule="cosine")
     assert [cosine.learning_rate_at(step) for step in (1, 10, 60, 110)] == pytest.approx([0.1, 1, 0.55, 0.1])
+    stable = dataclasses.replace(constant, schedule="wsd", steps=100)
+    assert [stable.learning_rate_at(step) for step in (5, 10, 70, 85, 100)] == pytest.approx([0.5, 1, 1, 0.55, 0.1])
 
 
 def test_thin_curve_averages_every_loss_once() -> None:
@@ -288,21 +290,10 @@ def test_tokenizer_has_no_unknown_token() -> None:
         tokenizer("hello")
 
 
-def test_bundled_runs_differ_in_width_only() -> None:
-    runs = bundled_runs()
-    assert {name: run.hidden_size for name, run in runs.items()} == {"w8": 8, "w16": 16, "w32": 32, "w64": 64}
-    alike = {"name": "x", "hidden_size": 64, "extra_steps": ()}
-    assert len({dataclasses.replace(run, **alike) for run in runs.values()}) == 1
-    assert all(run.hidden_size < run.language.rank for run in runs.values())
-    assert runs["w8"].tokens_per_step == 1024
-    assert 4.0 < runs["w8"].language.entropy_rate < 4.1
-    assert set(runs["w8"].checkpoint_steps) >= {1500, 2500, 4500, 6500}
-
-
 def test_unknown_run_names_the_close_ones(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"no lab run called 'w46'; did you mean .*w64"):
         train_run("w46", tmp_path)
-    with pytest.raises(UnknownNameError, match="did you mean w8 or w16 or w32 or w64"):
+    with pytest.raises(UnknownNameError, match="did you mean w8 or w16"):
         RunConfig.from_name("zzz")
 
 
@@ -317,7 +308,7 @@ def test_unknown_run_names_the_close_ones(tmp_path: Path) -> None:
         ({"warmup": -1}, "warmup is -1"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": math.nan}, "learning_rate"),
-        ({"schedule": "linear"}, "one of constant, cosine"),
+        ({"schedule": "linear"}, "one of constant, cosine, wsd"),
         ({"extra_steps": (71,)}, "between 0 and steps"),
     ],
 )
@@ -332,9 +323,13 @@ def test_impossible_settings_are_refused_in_one_sentence(settings: dict, words: 
     ("text", "words"),
     [
         ("[runs.a", "cannot be read as TOML"),
-        ("[runs.a]\nhidden_size = 8\nwidth = 3", "width"),
-        ("[runs.a]\nlayers = 3", "hidden_size"),
-        ("[language]\nrank = 400\n[runs.a]\nhidden_size = 8", "rank is 400"),
+        (f"{CORPUS}[runs.a]\ncorpus = 'c'\nhidden_size = 8\nwidth = 3", "run a holds a wrong setting.*width"),
+        (f"{CORPUS}[runs.a]\ncorpus = 'c'\nlayers = 3", "hidden_size"),
+        (f"{CORPUS}rank = 400\n[runs.a]\ncorpus = 'c'\nhidden_size = 8", "rank is 400"),
+        (f"{CORPUS}\n[runs.a]\ncorpus = 'd'\nhidden_size = 8", "names the corpus 'd'"),
+        (f"{CORPUS}words = 3\n", "no setting 'words'"),
+        ("[corpora.c]\nkind = 'letters'\n", "kind of a corpus is 'letters'"),
+        ("[corpora.c]\nkind = 'python'\nvocab_size = 100\n", "vocab_size is 100"),
     ],
 )
 def test_wrong_run_files_are_refused(text: str, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 
 from saturation.checkpoints.head import EMBEDDINGS, HEADS, head_tensor
 from saturation.checkpoints.source import Source
+from saturation.checkpoints.weights import WeightFiles
 from saturation.errors import CheckpointError, InputError, NoHeadError, NotFiniteError
 from saturation.measures.forward_pass import Parts
 from saturation.measures.head import Head
+from saturation.measures.mixture import MixtureOfSoftmaxes
 
 DTYPES = {
     "float32": torch.float32,
@@ -19,6 +22,7 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float64": torch.float64,
 }
+MIXTURE = "mixture."  # how the tensors of a mixture of softmaxes are named
 # How far, relative to the largest, our logits may lie from the model's own; half precision rounds far more.
 VERIFY_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 
@@ -162,7 +166,25 @@ def load_model(path: Path, dtype: str, device: torch.device) -> Parts:
         if not torch.isfinite(parameter).all():
             raise NotFiniteError(f"The tensor {name} of {path} holds NaN or infinite values; it cannot be measured.")
     model.eval().to(device)
-    return _take_apart(model, path, device)
+    mixture = _mixture(config, model, path, device)
+    return _take_apart(model, mixture, path, device)
+
+
+def _mixture(config: Any, model: Any, path: Path, device: torch.device) -> MixtureOfSoftmaxes | None:
+    """The mixture of softmaxes that reads the last states of some lab runs, whose configuration says so."""
+    softmaxes = getattr(config, "softmaxes", 1)
+    if softmaxes == 1:
+        return None
+    mixture = MixtureOfSoftmaxes(config.hidden_size, softmaxes)
+    weights = WeightFiles.find(path)
+    names = {name: f"{MIXTURE}{name}" for name in mixture.state_dict()}
+    try:
+        mixture.load_state_dict({name: weights.read(full)[0] for name, full in names.items()})
+    except (CheckpointError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The configuration in {path} asks for a mixture of {softmaxes} softmaxes, but its weights hold none."
+        ) from error
+    return mixture.eval().to(device, model.dtype)
 
 
 def _blocks(decoder: torch.nn.Module, layers: int, path: Path) -> tuple[torch.nn.Module, ...]:
@@ -174,7 +196,7 @@ def _blocks(decoder: torch.nn.Module, layers: int, path: Path) -> tuple[torch.nn
     )
 
 
-def _take_apart(model: Any, path: Path, device: torch.device) -> Parts:
+def _take_apart(model: Any, mixture: MixtureOfSoftmaxes | None, path: Path, device: torch.device) -> Parts:
     config = model.config.get_text_config()
     linear = model.get_output_embeddings()
     if linear is None:
@@ -190,8 +212,11 @@ def _take_apart(model: Any, path: Path, device: torch.device) -> Parts:
     def base(ids: torch.Tensor) -> torch.Tensor:
         return decoder(input_ids=ids, use_cache=False).last_hidden_state
 
-    _verify(model, base, head, path, device)
     blocks = _blocks(decoder, config.num_hidden_layers, path)
+    if mixture is not None:  # transformers itself knows no such head: there is nothing to compare with
+        mixed = partial(mixture.log_probabilities, weight=linear.weight.detach())
+        return Parts(base, blocks, mixed, linear.weight.shape[0], device)
+    _verify(model, base, head, path, device)
     return Parts(base, blocks, head, linear.weight.shape[0], device, head)
 
 

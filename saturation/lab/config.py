@@ -3,22 +3,34 @@
 import difflib
 import math
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from saturation.errors import InputError, UnknownNameError
+from saturation.lab.corpus import corpus_of
 from saturation.lab.language import Language
+from saturation.lab.python_text import PythonText
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "wsd")
 CHECKPOINT_EVERY = 1000  # steps; Pythia's spacing: 0, 1, 2, 4 ... 512, then every 1000 (Biderman et al. 2023)
-COSINE_END = 0.1  # Pythia decays to a tenth of the peak
+LAST_RATE = 0.1  # Pythia decays to a tenth of the peak
+STABLE = 0.7  # share of the steps after which "wsd" (warmup, stable, decay) lets the rate fall
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides the weights of a run. `heads`, `layers`, ... as in GPT-NeoX."""
+    """Everything that decides the weights of a run. `heads`, `layers`, ... as in GPT-NeoX.
+
+    precision: the format that matrix products, norms and residual sums are rounded to; weight_dtype: the format
+    that weights are kept in between updates; loss_scale: a fixed one for float16, None for Pythia's dynamic one.
+    The rest are interventions on the head: tied to the embedding; its row mean removed after each update; a mixture of
+    `softmaxes` (Yang et al. 2018, arXiv 1711.03953); a penalty on the mean cosine between its rows (Gao et al. 2019,
+    arXiv 1907.12009); one second moment of Adam for the whole vocabulary (Coupled Adam, arXiv 2502.08441); a weight
+    decay of its own.
+    """
 
     name: str
     hidden_size: int
@@ -35,14 +47,24 @@ class RunConfig:
     initializer_range: float = 0.02
     seed: int = 0
     extra_steps: tuple[int, ...] = ()
-    language: Language = field(default_factory=Language)
+    precision: str = "float32"
+    weight_dtype: str = "float32"
+    loss_scale: float | None = None
+    tied: bool = False
+    centred_head: bool = False
+    softmaxes: int = 1
+    cosine_penalty: float = 0.0
+    coupled_adam: bool = False
+    head_weight_decay: float | None = None
+    corpus: Language | PythonText = field(default_factory=Language)
+    text: str = "lab-language"  # the evaluation text; it decides no weight
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "layers", "heads", "context_length", "batch", "steps"):
+        for name in ("hidden_size", "layers", "heads", "context_length", "batch", "steps", "softmaxes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, but it must be 1 or more.")
-        for name in ("warmup", "seed", "weight_decay"):
-            if getattr(self, name) < 0:
+        for name in ("warmup", "seed", "weight_decay", "cosine_penalty", "head_weight_decay"):
+            if (getattr(self, name) or 0) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, but it must be 0 or more.")
         if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
             raise InputError(
@@ -51,8 +73,13 @@ class RunConfig:
             )
         if not 0.0 < self.learning_rate < math.inf:
             raise InputError(f"learning_rate is {self.learning_rate}, but it must be above 0.")
-        if self.schedule not in SCHEDULES:
-            raise InputError(f"schedule is {self.schedule!r}, but it must be one of {', '.join(SCHEDULES)}.")
+        for name, choices in (("schedule", SCHEDULES), ("precision", PRECISIONS), ("weight_dtype", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}.")
+        if self.loss_scale is not None and (self.precision != "float16" or self.loss_scale <= 0):
+            raise InputError(f"loss_scale is {self.loss_scale}, but it is a number above 0, and for float16 only.")
+        if self.softmaxes > 1 and self.precision != "float32":
+            raise InputError("A mixture of softmaxes is trained in float32 only.")
         if any(not 0 <= step <= self.steps for step in self.extra_steps):
             raise InputError(f"extra_steps must lie between 0 and steps ({self.steps}): {list(self.extra_steps)}.")
 
@@ -79,13 +106,15 @@ class RunConfig:
             return self.learning_rate * step / self.warmup
         if self.schedule == "constant":
             return self.learning_rate
+        if self.schedule == "wsd":
+            done = (step - STABLE * self.steps) / ((1 - STABLE) * self.steps)
+            return self.learning_rate * (1 - (1 - LAST_RATE) * min(max(done, 0.0), 1.0))
         done = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.learning_rate * (COSINE_END + (1 - COSINE_END) * 0.5 * (1 + math.cos(math.pi * done)))
+        return self.learning_rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values that survive a round trip through JSON, the language apart."""
-        values = asdict(self)
-        del values["language"]
+        """The settings as plain values that survive a round trip through JSON, corpus and text apart."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("corpus", "text")}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     @classmethod
@@ -99,20 +128,30 @@ class RunConfig:
 
 
 def parse_runs(text: str) -> dict[str, RunConfig]:
-    """The runs of a TOML text with `[language]`, `[defaults]` and one `[runs.NAME]` for each run."""
+    """The runs of a TOML text: `[corpora.NAME]`, `[defaults]`, and one `[runs.NAME]` for each run.
+
+    A corpus names its kind and evaluation text beside its settings; runs of the same corpus share it.
+    """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"The lab's runs cannot be read as TOML: {error}.") from error
-    try:
-        language = Language(**data.get("language", {}))
-        runs = {}
-        for name, values in data.get("runs", {}).items():
-            settings = {**data.get("defaults", {}), **values}
-            listed = {key: tuple(value) for key, value in settings.items() if isinstance(value, list)}
-            runs[name] = RunConfig(name=name, language=language, **{**settings, **listed})
-    except TypeError as error:  # an unknown or a missing setting
-        raise InputError(f"The lab's runs hold a wrong setting: {error}.") from error
+    texts = {name: values.pop("text", None) for name, values in data.get("corpora", {}).items()}
+    corpora = {name: corpus_of(values) for name, values in data.get("corpora", {}).items()}
+    runs = {}
+    for name, values in data.get("runs", {}).items():
+        settings = {**data.get("defaults", {}), **values}
+        chosen = settings.pop("corpus", None)
+        if chosen not in corpora:
+            raise InputError(f"The lab's run {name} names the corpus {chosen!r}, which the file does not hold.")
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+        }
+        given |= {"text": texts[chosen]} if texts[chosen] else {}
+        try:
+            runs[name] = RunConfig(name=name, corpus=corpora[chosen], **given)
+        except TypeError as error:  # an unknown or a missing setting
+            raise InputError(f"The lab's run {name} holds a wrong setting: {error}.") from error
     return runs
 
 

@@ -8,8 +8,10 @@ computed in float64 from the tables, never sampled. Losses and entropies are in 
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +58,24 @@ class Language:
             raise InputError(f"logit_scale is {self.logit_scale}, but it must lie between 0.001 and 50.")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, but it must be 0 or a positive whole number.")
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the tokens."""
+        return {"kind": "language", **asdict(self)}
+
+    def describe(self, context_length: int) -> dict[str, Any]:
+        """Its entropies in nats per token, and the best possible loss in windows of `context_length`."""
+        return {
+            "entropy_rate": self.entropy_rate,
+            "first_order_entropy": self.first_order_entropy,
+            "window_floor": self.window_floor(context_length),
+        }
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json` into `folder`, which must exist."""
+        from saturation.lab.tokenizer import save_tokenizer
+
+        save_tokenizer(self, folder)
 
     @property
     def contexts(self) -> int:

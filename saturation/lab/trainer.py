@@ -14,19 +14,21 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from torch.optim import AdamW
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import GPTNeoXForCausalLM
 
 from saturation.errors import CheckpointError, InputError, NotFiniteError
 from saturation.lab.config import RunConfig
-from saturation.lab.tokenizer import save_tokenizer
-from saturation.measures.head_loss import HeadLoss
+from saturation.lab.models import build_model
+from saturation.lab.objective import build_objective
+from saturation.lab.optimizers import Optimizers, build_optimizer
+from saturation.lab.precision import FORMATS, LossScale
 
 DATA_STREAM = 2  # keeps the training data's random numbers apart from those of the language and its texts
 BLOCK_STEPS = 256  # data is drawn this many steps at a time: 2 MB of tokens at 1024 a step
@@ -35,37 +37,6 @@ CURVE_POINTS = 400
 
 Progress = Callable[[int, int, float], None]
 """Called after each step with the step, the last step and that step's loss in nats per token."""
-
-
-def build_model(config: RunConfig) -> GPTNeoXForCausalLM:
-    """The run's model with its initial weights, which depend on `config.seed` alone."""
-    model_config = GPTNeoXConfig(
-        vocab_size=config.language.vocab_size,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        intermediate_size=config.intermediate_size,
-        max_position_embeddings=config.context_length,
-        initializer_range=config.initializer_range,
-        # Pythia turns a quarter of each head; these heads are too small to be split.
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0},
-        bos_token_id=0,
-        eos_token_id=0,
-        tie_word_embeddings=False,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return GPTNeoXForCausalLM(model_config)
-
-
-def build_optimizer(model: GPTNeoXForCausalLM, config: RunConfig) -> AdamW:
-    """AdamW that decays matrices only, as in Pythia's training."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def training_batches(config: RunConfig, first_step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -78,7 +49,7 @@ def training_batches(config: RunConfig, first_step: int) -> Iterator[tuple[torch
     skipped = (first_step - 1) % BLOCK_STEPS
     while True:
         generator = np.random.default_rng([config.seed, DATA_STREAM, block])
-        tokens = config.language.sample(BLOCK_STEPS * config.batch, config.context_length + 1, generator)
+        tokens = config.corpus.sample(BLOCK_STEPS * config.batch, config.context_length + 1, generator)
         batches = torch.from_numpy(tokens).view(BLOCK_STEPS, config.batch, config.context_length + 1)
         for batch in batches[skipped:]:
             yield batch[:, :-1].contiguous(), batch[:, 1:].reshape(-1, 1)
@@ -120,19 +91,37 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def _save_resume_point(
-    path: Path, model: GPTNeoXForCausalLM, optimizer: AdamW, losses: list[float], seconds: float
-) -> None:
-    # No generator state: the data follows from the step, and the models have no dropout.
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "losses": torch.tensor(losses, dtype=torch.float32),
-        "seconds": seconds,
-    }
-    temporary = path.with_name(path.name + ".part")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+@dataclass
+class _State:
+    """All that changes while a run trains. No generator: the data follows from the step, the models have no dropout."""
+
+    model: GPTNeoXForCausalLM
+    optimizers: Optimizers
+    scale: LossScale
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0  # of training, without pauses
+
+    def save(self, path: Path) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": self.optimizers.state(),
+            "scale": dataclasses.asdict(self.scale),
+            "losses": torch.tensor(self.losses, dtype=torch.float32),
+            "seconds": self.seconds,
+        }
+        temporary = path.with_name(path.name + ".part")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        try:
+            state = torch.load(path, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizers.load(state["optimizers"])
+            self.scale = LossScale(**state["scale"])
+            self.losses, self.seconds = state["losses"].tolist(), state["seconds"]
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{path} is damaged; delete {path.parent} to train the run anew.") from error
 
 
 def thin_curve(losses: list[float], points: int = CURVE_POINTS) -> list[list[float]]:
@@ -148,30 +137,28 @@ def thin_curve(losses: list[float], points: int = CURVE_POINTS) -> list[list[flo
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
-    return {"config": config.to_dict(), "language": dataclasses.asdict(config.language)}
+    return {"config": config.to_dict(), "corpus": config.corpus.settings()}
 
 
-def _describe(config: RunConfig, model: GPTNeoXForCausalLM, losses: list[float], seconds: float) -> dict[str, Any]:
+def _describe(config: RunConfig, state: _State) -> dict[str, Any]:
     """The content of `run.json`; losses and entropies in nats per token, `seconds` of training without pauses."""
-    language = config.language
     return {
         "run": config.name,
         **_settings(config),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **config.corpus.describe(config.context_length),
+        "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
         "tokens_per_step": config.tokens_per_step,
-        "entropy_rate": language.entropy_rate,
-        "first_order_entropy": language.first_order_entropy,
-        "window_floor": language.window_floor(config.context_length),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "numpy": np.__version__,
         },
-        "steps_done": len(losses),
-        "finished": len(losses) == config.steps,
-        "seconds": round(seconds, 1),
-        "loss_curve": thin_curve(losses),
+        "steps_done": len(state.losses),
+        "skipped_updates": state.scale.skipped,
+        "finished": len(state.losses) == config.steps,
+        "seconds": round(state.seconds, 1),
+        "loss_curve": thin_curve(state.losses),
     }
 
 
@@ -181,7 +168,7 @@ def _is_finished(path: Path, config: RunConfig) -> bool:
         return False
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        settings, finished = {key: found[key] for key in ("config", "language")}, found["finished"]
+        settings, finished = {key: found[key] for key in ("config", "corpus")}, found["finished"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged; delete {path.parent} to train the run anew.") from error
     if settings != _settings(config):
@@ -214,51 +201,63 @@ def _train(config: RunConfig, output: Path, progress: Progress | None, last_step
         return run_folder
 
     model = build_model(config).train()
-    optimizer = build_optimizer(model, config)
-    losses: list[float] = []
-    seconds_before = 0.0
+    state = _State(model, build_optimizer(model, config), LossScale.of(config.precision, config.loss_scale))
     if resume_point.exists():
-        try:
-            state = torch.load(resume_point, weights_only=True)
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            losses, seconds_before = state["losses"].tolist(), state["seconds"]
-        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{resume_point} is damaged; delete {run_folder} to train the run anew.") from error
+        state.load(resume_point)
     else:
-        save_tokenizer(config.language, run_folder)
-        _write_json(description, _describe(config, model, losses, 0.0))
+        config.corpus.save_tokenizer(run_folder)
+        _write_json(description, _describe(config, state))
         save_checkpoint(model, run_folder, 0)
 
-    started = time.perf_counter()
-    head_loss = HeadLoss(config.tokens_per_step, config.language.vocab_size)
-    head = model.get_output_embeddings()
+    before, started = state.seconds, time.perf_counter()
+    objective = build_objective(config, model)
     saved_steps = set(config.checkpoint_steps)
-    batches = training_batches(config, len(losses) + 1)
-    for step in range(len(losses) + 1, last_step + 1):
+    batches = training_batches(config, len(state.losses) + 1)
+    for step in range(len(state.losses) + 1, last_step + 1):
         inputs, targets = next(batches)
-        rate = config.learning_rate_at(step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        state.optimizers.set_rate(config.learning_rate_at(step))
         hidden = model.gpt_neox(input_ids=inputs, use_cache=False).last_hidden_state
-        loss = head_loss(hidden.view(-1, config.hidden_size), head.weight, targets)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise NotFiniteError(f"The loss of {config.name} is not finite at step {step}: lower its learning rate.")
+        loss, minimised = objective(hidden.view(-1, config.hidden_size), targets, state.scale.value)
+        (minimised if state.scale.value == 1.0 else minimised * state.scale.value).backward()
+        _update(config, state, step)
+        state.losses.append(loss.item())
+        if not math.isfinite(state.losses[-1]):
+            raise _diverged(config, step)
         if step in saved_steps:
             save_checkpoint(model, run_folder, step)
         if step % RESUME_EVERY == 0 or step == last_step:
-            seconds = seconds_before + time.perf_counter() - started
-            _save_resume_point(resume_point, model, optimizer, losses, seconds)
-            _write_json(description, _describe(config, model, losses, seconds))
+            state.seconds = before + time.perf_counter() - started
+            state.save(resume_point)
+            _write_json(description, _describe(config, state))
         if progress is not None:
-            progress(step, config.steps, losses[-1])
-    if len(losses) == config.steps:
+            progress(step, config.steps, state.losses[-1])
+    if len(state.losses) == config.steps:
         resume_point.unlink(missing_ok=True)
     return run_folder
+
+
+def _update(config: RunConfig, state: _State, step: int) -> None:
+    """One update from the gradients at hand, unless they overflowed, and what follows it."""
+    parameters = list(state.model.parameters())
+    try:
+        usable = config.precision != "float16" or state.scale.unscale(parameters)
+    except NotFiniteError as error:
+        raise _diverged(config, step) from error
+    if usable:
+        state.optimizers.step()
+        with torch.no_grad():
+            if config.centred_head:
+                head = state.model.get_output_embeddings().weight
+                head.sub_(head.mean(0))
+            if config.weight_dtype != "float32":
+                dtype = FORMATS[config.weight_dtype]
+                for parameter in parameters:
+                    parameter.copy_(parameter.to(dtype))
+    state.optimizers.zero_grad()
+
+
+def _diverged(config: RunConfig, step: int) -> NotFiniteError:
+    return NotFiniteError(f"The loss of {config.name} is not finite at step {step}: lower its learning rate.")
 
 
 def train_run(name: str, output: Path, *, progress: Progress | None = None, stop_at: int | None = None) -> Path:
