@@ -1,6 +1,7 @@
 """Evaluation texts: a file, or one that every installation has. A text is named by the hash of its bytes."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -20,6 +21,10 @@ LONG_LAB_SEED = 20240412
 PYTHON_TOPICS = "python-topics"
 LAB_LANGUAGE = "lab-language"
 LONG_LAB_LANGUAGE = "lab-language-long"
+LAB_TAIL = "lab-language-tail"
+LAB_PYTHON = "lab-python"
+# The lab's texts in a synthetic language, and a run that is trained on it.
+LANGUAGES = {LAB_LANGUAGE: "w8", LONG_LAB_LANGUAGE: "w8", LAB_TAIL: "w16-tail"}
 
 
 @dataclass(frozen=True)
@@ -59,30 +64,43 @@ def _python_topics() -> Text:
     return Text(PYTHON_TOPICS, content, f"the language reference that Python {python_version()} carries for help()")
 
 
-def lab_language() -> "Language":
-    """The synthetic language of the bundled lab runs."""
-    from saturation.lab.config import bundled_runs
+def lab_language(name: str = LAB_LANGUAGE) -> "Language":
+    """The synthetic language of one of `LANGUAGES`."""
+    from saturation.lab.config import RunConfig
     from saturation.lab.language import Language
 
-    corpus = bundled_runs()["w8"].corpus
+    corpus = RunConfig.from_name(LANGUAGES[name]).corpus
     assert isinstance(corpus, Language)
     return corpus
 
 
-def _lab_text() -> Text:
-    return _of_the_lab(LAB_LANGUAGE, LAB_TOKENS, LAB_SEED)
-
-
-def _long_lab_text() -> Text:
-    return _of_the_lab(LONG_LAB_LANGUAGE, LONG_LAB_TOKENS, LONG_LAB_SEED)
+def language_of(text_id: str, name: str) -> "Language | None":
+    """The language that a text was drawn from, where that is known exactly: for the lab's own texts, unchanged."""
+    return lab_language(name) if name in LANGUAGES and named(name).text_id == text_id else None
 
 
 def _of_the_lab(name: str, tokens: int, seed: int) -> Text:
-    content = lab_language().text(tokens, seed)
-    return Text(name, content, f"{tokens} tokens of the lab's synthetic language, seed {seed}")
+    content = lab_language(name).text(tokens, seed)
+    tail = " with a tail of rare words" if name == LAB_TAIL else ""
+    return Text(name, content, f"{tokens} tokens of the lab's synthetic language{tail}, seed {seed}")
 
 
-NAMED = {LAB_LANGUAGE: _lab_text, LONG_LAB_LANGUAGE: _long_lab_text, PYTHON_TOPICS: _python_topics}
+def _lab_python() -> Text:
+    from platform import python_version
+
+    from saturation.lab.python_text import evaluation_text
+
+    held_out = "files of its standard library that no lab run is trained on"
+    return Text(LAB_PYTHON, evaluation_text(), f"Python {python_version()}: {held_out}")
+
+
+NAMED: dict[str, Callable[[], Text]] = {
+    LAB_LANGUAGE: lambda: _of_the_lab(LAB_LANGUAGE, LAB_TOKENS, LAB_SEED),
+    LONG_LAB_LANGUAGE: lambda: _of_the_lab(LONG_LAB_LANGUAGE, LONG_LAB_TOKENS, LONG_LAB_SEED),
+    LAB_TAIL: lambda: _of_the_lab(LAB_TAIL, LAB_TOKENS, LAB_SEED),
+    LAB_PYTHON: _lab_python,
+    PYTHON_TOPICS: _python_topics,
+}
 
 
 @cache

@@ -50,7 +50,7 @@ def test_python_s_own_reference_is_the_default() -> None:
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(UnknownNameError, match=r"There is no text 'python-topic'; did you mean python-topics\?"):
+    with pytest.raises(UnknownNameError, match=r"There is no text 'python-topic'; did you mean python-topics"):
         texts.named("python-topic")
 
 

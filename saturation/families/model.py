@@ -10,7 +10,7 @@ class Model:
     """One size or run of a family. Parameters count every weight once; None where it is not known beforehand.
 
     repository: on the hub; None for models that are trained here. aliases: other names that the repository has or had.
-    peak_learning_rate: where it is published.
+    peak_learning_rate: where it is published. text: the evaluation text of this model, where its family has several.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Model:
     vocab_size: int | None = None
     peak_learning_rate: float | None = None
     tokens_per_step: int | None = None
+    text: str | None = None
     aliases: tuple[str, ...] = ()
 
 
@@ -34,6 +35,7 @@ class Family:
     main_step: the step of `main`, where it is a checkpoint that no branch names.
     step_unit: what a step counts, where it is not an optimizer step.
     faults: what users report to be wrong with the published checkpoints.
+    groups: models that are to be compared with each other, by title, in the order to show; a model may be in several.
     """
 
     name: str
@@ -47,6 +49,12 @@ class Family:
     step_unit: str = "step"
     faults: tuple[str, ...] = ()
     models: Mapping[str, Model] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def text_of(self, model: str) -> str | None:
+        """Name of the evaluation text of a model when none is given."""
+        stated = self.models.get(model)
+        return (stated.text if stated else None) or self.text
 
 
 @dataclass(frozen=True)

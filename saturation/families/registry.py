@@ -17,7 +17,8 @@ FOLDER = Path(__file__).parent / "data"
 def _read(path: Path) -> Family:
     entry = tomllib.loads(path.read_text(encoding="utf-8"))
     models = {name: Model(name=name, **_frozen(values)) for name, values in entry.pop("models", {}).items()}
-    return Family(name=path.stem.replace("_", "-"), models=models, **_frozen(entry))
+    groups = _frozen(entry.pop("groups", {}))
+    return Family(name=path.stem.replace("_", "-"), models=models, groups=groups, **_frozen(entry))
 
 
 def _frozen(entry: dict[str, Any]) -> dict[str, Any]:

@@ -150,16 +150,19 @@ def line_styles(
     """Colour and dash of each model: plasma by the logarithm of its parameter count, or of another quantity.
 
     `span` is the range that the colours cover (default: that of `values`), so that a model keeps its colour when
-    others leave the figure. Models of equal value share a colour and differ in dash; those of unknown are muted.
+    others leave the figure. Models of equal value share a colour and differ in dash; those of unknown are muted. Where
+    the quantity hardly tells the models apart (runs of one size), colours follow their order instead.
     """
     known = {name: value for name, value in values.items() if is_known(value)}
+    if len(known) > 2 and len({f"{value:.2g}" for value in known.values()}) <= len(known) / 2:
+        known, span = {name: math.exp(place) for place, name in enumerate(known)}, None
     logs = [math.log(value) for value in known.values()]
     low, high = (math.log(edge) for edge in span) if span else (min(logs, default=0), max(logs, default=0))
     start, end = theme.plasma
     styles: dict[str, dict[str, str]] = {}
     used: dict[str, int] = {}
-    for name, value in sorted(values.items(), key=lambda item: (known.get(item[0], 0), item[0])):
-        share = 0.5 if name not in known or high <= low else (math.log(value) - low) / (high - low)
+    for name in sorted(values, key=lambda name: (known.get(name, 0), name)):
+        share = 0.5 if name not in known or high <= low else (math.log(known[name]) - low) / (high - low)
         share = min(max(share, 0.0), 1.0)
         scaled = _plasma(start + share * (end - start))
         colour = scaled if name in known else theme.muted

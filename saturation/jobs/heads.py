@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from saturation import __version__, texts
-from saturation.checkpoints.library import LAB
 from saturation.checkpoints.load import load_model, pick_device, read_head
 from saturation.checkpoints.resolve import resolve_one
 from saturation.checkpoints.source import Source, open_source
 from saturation.errors import CheckpointError
+from saturation.families import registry
 from saturation.families.model import Checkpoint
 from saturation.jobs.head_request import HeadsRequest
 from saturation.jobs.measure import checkpoint_row
@@ -77,7 +77,8 @@ class _Work:
         cache: Path,
         training: Mapping[str, int],
     ) -> None:
-        if request.text is None and checkpoint.family == LAB and heads.train:
+        own = registry.family(checkpoint.family).text_of(checkpoint.model)
+        if request.text is None and own == texts.LAB_LANGUAGE and heads.train:
             request = replace(request, text=texts.LONG_LAB_LANGUAGE)
         self.store, self.request, self.heads, self.cache = store, request, heads, cache
         self.device = pick_device(request.device)

@@ -197,7 +197,7 @@ def _anisotropy(found: Anisotropy) -> dict[str, Any]:
 
 def _loss(found: Loss, text: ScoredText, family: str) -> dict[str, Any]:
     scalars = {name: value for name, value in asdict(found).items() if name != "tokens"}
-    if family == LAB and text.row.text_id == texts.named(texts.LAB_LANGUAGE).text_id:
-        # The text's source is known exactly, and so is the least loss that any model can expect on it.
-        scalars["floor"] = texts.lab_language().floor(len(text.ids), text.context_length)
+    language = texts.language_of(text.row.text_id, text.row.name) if family == LAB else None
+    if language is not None:  # the least loss that any model can expect on it is known exactly
+        scalars["floor"] = language.floor(len(text.ids), text.context_length)
     return {"scalars": scalars}

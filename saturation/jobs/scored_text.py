@@ -58,7 +58,7 @@ class TextReader:
 
     def count(self, checkpoint: Checkpoint, source: Source) -> CountedText:
         """The text as tokens of this checkpoint. Raises TextError, CheckpointError without a tokenizer."""
-        text = self._text(registry.family(checkpoint.family).text)
+        text = self._text(registry.family(checkpoint.family).text_of(checkpoint.model))
         tokens = self._tokenized(find_tokenizer(source, self.request.tokenizer), text)
         if len(tokens.ids) < 2:
             raise TextError(

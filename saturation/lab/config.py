@@ -46,6 +46,7 @@ class RunConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     initializer_range: float = 0.02
     seed: int = 0
+    checkpoint_every: int = CHECKPOINT_EVERY
     extra_steps: tuple[int, ...] = ()
     precision: str = "float32"
     weight_dtype: str = "float32"
@@ -60,7 +61,16 @@ class RunConfig:
     text: str = "lab-language"  # the evaluation text; it decides no weight
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "layers", "heads", "context_length", "batch", "steps", "softmaxes"):
+        for name in (
+            "hidden_size",
+            "layers",
+            "heads",
+            "context_length",
+            "batch",
+            "steps",
+            "softmaxes",
+            "checkpoint_every",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, but it must be 1 or more.")
         for name in ("warmup", "seed", "weight_decay", "cosine_penalty", "head_weight_decay"):
@@ -97,7 +107,7 @@ class RunConfig:
     def checkpoint_steps(self) -> tuple[int, ...]:
         """The steps that are saved, ascending: Pythia's, `extra_steps` and the last."""
         early = {0} | {2**power for power in range(10)}
-        late = set(range(CHECKPOINT_EVERY, self.steps + 1, CHECKPOINT_EVERY))
+        late = set(range(self.checkpoint_every, self.steps + 1, self.checkpoint_every))
         return tuple(sorted({step for step in early | late if step <= self.steps} | {*self.extra_steps, self.steps}))
 
     def learning_rate_at(self, step: int) -> float:

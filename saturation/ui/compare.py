@@ -23,7 +23,7 @@ def choose(view: View) -> list[str]:
         names = ", ".join(map(plain, unknown))
         st.warning(f"Nothing is measured of {names}; showing the others.", icon=":material/link_off:")
     kept = [run for run in chosen.runs if run in known]
-    default = [f"{chosen.family}/{model}" for model in data.comparable(chosen.family)]
+    default = [f"{chosen.family}/{model}" for model in data.comparable(chosen.family, chosen.group)]
     default = [run for run in default if run in known][:FIRST]
     st.session_state["runs"], st.session_state["_default_runs"] = kept or default, default
     return list(st.multiselect("Runs", known, key="runs", placeholder="Choose runs"))

@@ -10,7 +10,7 @@ from saturation.families import registry
 from saturation.figures import labels
 from saturation.ui import data
 from saturation.ui.pages import Page
-from saturation.ui.selection import CHOICES, NUMBERS, Asked, Selection, decode, encode, resolve
+from saturation.ui.selection import CHOICES, NUMBERS, Asked, Selection, decode, encode, group_of, resolve
 from saturation.ui.words import plain
 
 WORDS = {
@@ -62,17 +62,22 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
     current = {key: ",".join(st.query_params.get_all(key)) for key in st.query_params}
     outside = current != state.get("_address")
     asked = decode(current) if outside else _held(models)
-    selection, notes = resolve(asked, models, data.comparable, data.steps, data.metric_names)
+    selection, notes = resolve(asked, models, data.comparable, data.steps, data.metric_names, data.groups)
     if outside:
         state["_address"], state["_notes"] = current, notes
     elif selection != state["_selection"]:
-        state["_address"], state["_notes"] = encode(selection, data.comparable(selection.family)), []
+        state["_address"], state["_notes"] = _encoded(selection), []
         st.query_params.from_dict(state["_address"])
-    state["_selection"], state["_comparable"] = selection, tuple(data.comparable(selection.family))
+    state["_selection"], state["_comparable"] = selection, tuple(data.comparable(selection.family, selection.group))
     if state["_notes"]:
         st.warning("\n\n".join(map(plain, state["_notes"])), icon=":material/link_off:")
     _sidebar(page, selection, models)
-    return selection, encode(selection, data.comparable(selection.family))
+    return selection, _encoded(selection)
+
+
+def _encoded(selection: Selection) -> dict[str, str]:
+    own = group_of(selection.model, data.groups(selection.family))
+    return encode(selection, data.comparable(selection.family, selection.group), own)
 
 
 def _held(models: Mapping[str, list[str]]) -> Asked:
@@ -84,9 +89,11 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
         return getattr(last, key) if value is None else value
 
     family = held("family")
-    names = models[family]
+    groups = data.groups(family)
+    group = held("group") if held("group") in groups else None
+    names = groups[group] if group else models[family]
     model = held("model") if held("model") in names else None
-    several = tuple(held("models")) if family == last.family else None
+    several = tuple(held("models")) if (family, group) == (last.family, last.group) else None
     if several == last.models and several == state["_comparable"]:
         several = None  # all were compared, so one that was measured meanwhile joins them
     if several == ():
@@ -98,7 +105,7 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
     runs = tuple(held("runs"))
     if list(runs) == state.get("_default_runs"):
         runs = ()  # nobody chose them: another family brings its own
-    asked = Asked(family, model, several, None if step is None else str(step), **views, metric=metric, runs=runs)
+    asked = Asked(family, group, model, several, None if step is None else str(step), **views, metric=metric, runs=runs)
     return replace(asked, numbers=numbers)
 
 
@@ -135,14 +142,18 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
             key="family",
             format_func=lambda name: (titles.get(name) or name) + ("" if name in full else " (nothing measured)"),
         )
+        groups = data.groups(selection.family)
+        if groups:
+            state["group"] = selection.group
+            st.selectbox("Group", list(groups), key="group", help="Runs that are to be compared with each other.")
         state["model"] = selection.model
         st.selectbox(
             "Model",
-            models[selection.family],
+            groups[selection.group] if selection.group else models[selection.family],
             key="model",
             format_func=lambda name: counts.get((selection.family, name), f"{name} (not measured)"),
         )
-        comparable = data.comparable(selection.family)
+        comparable = data.comparable(selection.family, selection.group)
         if "models" in page.controls and len(comparable) > 1:
             state["models"] = list(selection.models)
             st.pills(

@@ -21,6 +21,8 @@ from saturation.settings import Settings
 from saturation.store import Store, queries
 from saturation.ui import provenance as sources
 
+ALL = "All runs"  # the group of every model
+
 
 @st.cache_resource(show_spinner="Opening the measurements …")
 def _opened(path: Path) -> Store:
@@ -195,14 +197,23 @@ def steps(family: str, model: str) -> list[int]:
     return sorted({*rows.loc[values, "step"].astype(int), *evaluations(family, (model,))["step"].astype(int)})
 
 
-def comparable(family: str) -> list[str]:
-    """Models of a family that have measurements or evaluations, smallest first."""
+def groups(family: str) -> dict[str, list[str]]:
+    """Models of a family that can be chosen by the title of their group, and last all of them; {} without groups."""
+    known = families()[family]
+    titled = {
+        title: [name for name in names if name in known] for title, names in registry.family(family).groups.items()
+    }
+    return {title: names for title, names in titled.items() if names} | ({ALL: known} if titled else {})
+
+
+def comparable(family: str, group: str | None = None) -> list[str]:
+    """Models of a family, or of one of its groups, that have measurements or evaluations, in the order of the menu."""
     held, evaluated = measured_models(), _ask("evaluated")
     full = {
         *held.loc[(held["family"] == family) & (held["measured"] > 0), "model"],
         *evaluated.loc[evaluated["family"] == family, "model"],
     }
-    return [name for name in families()[family] if name in full]
+    return [name for name in (groups(family)[group] if group else families()[family]) if name in full]
 
 
 def evaluations(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:

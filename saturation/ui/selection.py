@@ -66,7 +66,10 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Selection:
-    """What all pages show: one model for maps, several for curves, one step, and how to look at them."""
+    """What all pages show: one model for maps, several for curves, one step, and how to look at them.
+
+    group: the title of the models to choose and to compare among, where the family has groups.
+    """
 
     family: str
     model: str
@@ -84,6 +87,7 @@ class Selection:
     rank_axis: StepScale = "linear"
     align: str = "step"
     less: str = "values"
+    group: str | None = None
     runs: tuple[str, ...] = ()  # of any families, on the Compare page; none: the models of the family
     metric: str = DEFAULT_METRIC
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -98,6 +102,7 @@ class Asked:
     """What an address or the widgets ask for: text as it came, None where nothing was said."""
 
     family: str | None = None
+    group: str | None = None
     model: str | None = None
     models: tuple[str, ...] | None = None
     step: str | None = None
@@ -129,9 +134,14 @@ def decode(address: Mapping[str, str]) -> Asked:
     return Asked(**fields)
 
 
-def encode(selection: Selection, comparable: Sequence[str]) -> dict[str, str]:
-    """The query parameters of a selection. Views at their default are left out, and models when all are compared."""
+def encode(selection: Selection, comparable: Sequence[str], group: str | None = None) -> dict[str, str]:
+    """The query parameters of a selection.
+
+    Left out: views at their default, the group where it is the model's first (`group`), models when all are compared.
+    """
     address = {"family": selection.family, "model": selection.model}
+    if selection.group is not None and selection.group != group:
+        address["group"] = selection.group
     if tuple(selection.models) != tuple(comparable):
         address["models"] = ",".join(selection.models)
     if selection.step is not None:
@@ -146,28 +156,33 @@ def encode(selection: Selection, comparable: Sequence[str]) -> dict[str, str]:
     return address | {key: f"{value:.12g}" for key, value in selection.numbers.items()}
 
 
+def group_of(model: str | None, groups: Mapping[str, Sequence[str]]) -> str | None:
+    """The first group that holds a model; the first of all where none does; None where there are no groups."""
+    return next((title for title, names in groups.items() if model in names), next(iter(groups), None))
+
+
 def resolve(
     asked: Asked,
     models: Mapping[str, Sequence[str]],
     measured: Callable[[str], Sequence[str]],
     steps: Callable[[str, str], Sequence[int]],
     metrics: Callable[[str], Sequence[str]],
+    groups: Callable[[str], Mapping[str, Sequence[str]]] = lambda family: {},
 ) -> tuple[Selection, list[str]]:
     """The nearest valid selection, and one sentence for each thing asked that does not exist.
 
     `models`: the model names of each family, families and models in the order of the menus; `measured`: those of a
     family that have measurements (it opens with the first of them); `steps`: the measured steps of a model;
-    `metrics`: those that a family has values of, the default first.
+    `metrics`: those that a family has values of, the default first; `groups`: its models by group.
     """
     notes: list[str] = []
     family = _one("family", asked.family, list(models), next(iter(models)), notes)
-    names = list(models[family])
-    full = set(measured(family))
-    comparable = [name for name in names if name in full]
-    model = _one(f"model of {family}", asked.model, names, (comparable or names)[0], notes)
+    full, titled = set(measured(family)), groups(family)
+    model, group = _model(asked, family, list(models[family]), titled, full, notes)
+    comparable = [name for name in (titled[group] if group else models[family]) if name in full]
     compared = _several(asked.models, comparable, family, notes)
     step = _step(asked.step, list(steps(family, model)), f"{family}/{model}", notes)
-    chosen = Selection(family=family, model=model, models=compared, step=step)
+    chosen = Selection(family=family, model=model, models=compared, step=step, group=group)
     for key, options in CHOICES.items():
         value = getattr(asked, key)
         if value is not None:
@@ -176,6 +191,22 @@ def resolve(
     metric = _one(f"metric of {family}", asked.metric, [*metrics(family)] or [DEFAULT_METRIC], None, notes)
     # Which runs there are of other families is not known here; the page that draws them says what it lacks.
     return replace(chosen, metric=metric, runs=asked.runs or (), numbers=_numbers(asked.numbers, notes)), notes
+
+
+def _model(
+    asked: Asked, family: str, names: list[str], groups: Mapping[str, Sequence[str]], full: set[str], notes: list[str]
+) -> tuple[str, str | None]:
+    """The model and its group. A group that lacks the model gives way to it: the model is what the link is about."""
+    group = None
+    if groups and asked.group is not None:
+        group = _one(f"group of {family}", asked.group, list(groups), group_of(asked.model, groups), notes)
+    within = list(groups[group]) if group else names
+    model = _one(f"model of {family}", asked.model, names, next((n for n in within if n in full), within[0]), notes)
+    if group is None or model not in groups[group]:
+        wanted, group = group, group_of(model, groups)
+        if wanted:
+            notes.append(f"{family}/{model} is not in the group “{wanted}”; showing “{group}”.")
+    return model, group
 
 
 def _one(kind: str, asked: str | None, known: list[str], default: str | None, notes: list[str]) -> str:
