@@ -85,8 +85,8 @@ def curve(store: Store, family: str, models: list[str] | None, metric: Metric) -
     """One row per (model, step) that has a value, in the order of parameters, model and step.
 
     Columns: family, model, step, parameters, hidden_size, layers, vocab_size (NaN where not known), value, stderr and
-    floor (NaN where there is none), doubtful, source, and by the registry trained_tokens, peak_learning_rate and
-    vocab_per_width.
+    floor (NaN where there is none), doubtful, source, text_id (None for evaluations), and by the registry
+    trained_tokens, peak_learning_rate and vocab_per_width.
     """
     if metric.name in COLUMNS:
         rows = queries.trajectory(store, family, models)
@@ -97,7 +97,7 @@ def curve(store: Store, family: str, models: list[str] | None, metric: Metric) -
         rows = rows[rows["value"].notna()]
     else:
         rows = _evaluated(store, family, models, metric)
-    rows = rows[[*CURVE, "revision", "doubtful", "source"]]
+    rows = rows[[*CURVE, "revision", "doubtful", "source", "text_id"]]
     return with_training(rows).sort_values(["parameters", "model", "step"], kind="stable", ignore_index=True)
 
 
@@ -112,7 +112,7 @@ def _evaluated(store: Store, family: str, models: list[str] | None, metric: Metr
     for column in ("parameters", "hidden_size", "layers", "vocab_size"):
         held = {model: getattr(entry, column) for model, entry in stated.items()} | shapes[column].dropna().to_dict()
         rows[column] = rows["model"].map(held).astype("float64")
-    rows["floor"], rows["revision"] = float("nan"), None
+    rows["floor"], rows["revision"], rows["text_id"] = float("nan"), None, None
     return rows
 
 

@@ -31,6 +31,18 @@ class Kept:
     exact: bool = False
 
 
+def on_one_text(curve: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows on the text that most of them are of, and the models that were measured on another one only.
+
+    Losses of different texts lie on no common law. Evaluations have no `text_id` and stay.
+    """
+    counts = curve["text_id"].value_counts()
+    if len(counts) < 2:
+        return curve, []
+    kept = curve[curve["text_id"] == counts.index[0]]
+    return kept, [name for name in dict.fromkeys(curve["model"]) if name not in set(kept["model"])]
+
+
 def scaling_points(curve: pd.DataFrame) -> pd.DataFrame:
     """One row a model, by size: parameters, and step, tokens, loss and FLOPs of its best and its final checkpoint.
 

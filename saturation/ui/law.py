@@ -27,8 +27,10 @@ def law_section(view: View, shown: Shown) -> None:
             f"The law tells how far each model's loss in nats per token lies from what its size promises: {what}."
         )
         return
-    points, missing = scaling.scaling_points(shown.curve), scaling.left_out(shown.curve)
+    curve, apart = scaling.on_one_text(shown.curve)
+    points, missing = scaling.scaling_points(curve), scaling.left_out(curve)
     unknown = f" Size or training tokens of {', '.join(missing)} are not known." if missing else ""
+    unknown += f" Measured on another text, so left out: {', '.join(apart)}." if apart else ""
     if points["parameters"].nunique() < 2:
         st.subheader(TITLE, anchor=False)
         st.caption(
@@ -69,7 +71,7 @@ def law_section(view: View, shown: Shown) -> None:
 
 
 def _controls(view: View, shown: Shown, points: pd.DataFrame) -> tuple[scaling.Kept, float]:
-    default = scaling.kept_terms(shown.curve)
+    default = scaling.kept_terms(scaling.on_one_text(shown.curve)[0])
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         fit_from = _smallest(view, points)
         view.choice("fitted")
