@@ -4,7 +4,7 @@ import streamlit as st
 
 from saturation.figures import labels, linked_figure, linked_table
 from saturation.figures.linked import step_of_point
-from saturation.ui import controls, data, empty
+from saturation.ui import controls, data, empty, lab, runs
 from saturation.ui.chart import chart, slug
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -32,6 +32,7 @@ with reported():
     metric = data.metric(chosen.family, chosen.metric)
     curve = data.curve(chosen.family, (chosen.model,), metric.name)
     run = verdict_card(view, trajectory, curve, metric)
+    lab.about(view)
     view.toolbar()
     tiles(trajectory, chosen.step)
     chart(
@@ -54,3 +55,5 @@ with reported():
         method="saturation",
         on_select=follow_click,
     )
+    lab.section(view)
+    runs.ranking(view)

@@ -41,7 +41,18 @@ OURS: dict[str, set[str]] = {
     "checkpoints": {"errors", "settings", "families", "measures"},
     "lab": {"errors", "settings", "measures"},
     "corpora": {"errors", "checkpoints"},
-    "jobs": {"errors", "settings", "families", "checkpoints", "measures", "evaluations", "store", "texts", "corpora"},
+    "jobs": {
+        "errors",
+        "settings",
+        "families",
+        "checkpoints",
+        "measures",
+        "evaluations",
+        "store",
+        "texts",
+        "corpora",
+        "lab",
+    },
 }
 THEIRS: dict[str, set[str]] = {
     "errors": set(),

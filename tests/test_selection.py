@@ -2,7 +2,7 @@
 
 import pytest
 
-from saturation.ui.selection import Asked, Selection, decode, encode, resolve
+from saturation.ui.selection import Asked, Selection, decode, encode, group_of, resolve
 
 MODELS = {"lab": ["w8", "w16", "w32"], "pythia": ["14m", "70m"], "gpt2": ["small"]}
 MEASURED = {"lab": ["w8", "w16"], "pythia": ["70m"], "gpt2": []}
@@ -75,3 +75,56 @@ class TestSelection:
 
     def test_unknown_parameters_are_left_alone(self):
         assert decode({"utm": "x", "family": "lab", "models": "w8,,w16"}) == Asked(family="lab", models=("w8", "w16"))
+
+
+GROUPS = {"lab": {"Width": ["w8", "w16"], "Rate": ["w16", "w32"], "All runs": ["w8", "w16", "w32"]}}
+
+
+def grouped(asked: Asked) -> tuple[Selection, list[str]]:
+    return resolve(
+        asked,
+        MODELS,
+        MEASURED.__getitem__,
+        lambda family, model: STEPS.get(f"{family}/{model}", []),
+        lambda family: METRICS.get(family, []),
+        lambda family: GROUPS.get(family, {}),
+    )
+
+
+class TestGroups:
+    """Families whose models come in groups, which may overlap."""
+
+    @pytest.mark.parametrize(
+        ("asked", "model", "group", "models"),
+        [
+            (Asked(), "w8", "Width", ("w8", "w16")),
+            (Asked(model="w16"), "w16", "Width", ("w8", "w16")),
+            (Asked(model="w16", group="Rate"), "w16", "Rate", ("w16",)),
+            (Asked(group="Rate"), "w16", "Rate", ("w16",)),
+            (Asked(model="w32"), "w32", "Rate", ("w16",)),
+            (Asked(group="All runs"), "w8", "All runs", ("w8", "w16")),
+            (Asked(family="pythia"), "70m", None, ("70m",)),
+        ],
+    )
+    def test_the_group_decides_what_is_compared(self, asked, model, group, models):
+        selection, notes = grouped(asked)
+        assert (selection.model, selection.group, selection.models) == (model, group, models)
+        assert notes == []
+
+    def test_the_model_of_a_link_wins_over_its_group(self):
+        selection, notes = grouped(Asked(model="w8", group="Rate"))
+        assert (selection.model, selection.group) == ("w8", "Width")
+        assert notes == ["lab/w8 is not in the group “Rate”; showing “Width”."]
+
+    def test_an_unknown_group_is_said(self):
+        selection, notes = grouped(Asked(group="Rates"))
+        assert selection.group == "Rate"
+        assert notes == ["There is no group of lab “Rates” here; showing Rate."]
+
+    @pytest.mark.parametrize("group", ["Width", "Rate", "All runs"])
+    def test_an_address_brings_the_group_back(self, group):
+        selection = grouped(Asked(model="w16", group=group))[0]
+        comparable = [name for name in GROUPS["lab"][group] if name in MEASURED["lab"]]
+        address = encode(selection, comparable, group_of("w16", GROUPS["lab"]))
+        assert ("group" in address) == (group != "Width")
+        assert grouped(decode(address)) == (selection, [])

@@ -1,6 +1,8 @@
 """Commands of the lab: train its models, measure them."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -33,6 +35,23 @@ def lab_train(context: Context, names: Sequence[str], output: Path | None) -> No
 
             folder = train(config, output or context.settings.cache / "lab", progress=progress)
         click.echo(f"{name}: {folder}")
+
+
+@lab_group.command("findings")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def lab_findings(context: Context, as_json: bool) -> None:
+    """Say what the measured lab runs show; every number is read off the store."""
+    from saturation.jobs.lab_findings import Lab, findings
+
+    found = findings(Lab(context.store))
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(each) for each in found]}))
+        return
+    for each in found:
+        click.echo(f"{each.title}. {each.text}")
+    if not found:
+        click.echo("No lab run is measured here; import a pack, or run `python -m saturation lab measure`.")
 
 
 @lab_group.command("measure")

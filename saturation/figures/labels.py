@@ -1,7 +1,7 @@
 """How numbers are written on figures and pages."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 def count(value: float) -> str:
@@ -18,6 +18,11 @@ def count(value: float) -> str:
 def step(value: int) -> str:
     """A training step with thousands separated."""
     return f"{int(value):,}"
+
+
+def steps(values: Iterable[float | None]) -> list[str]:
+    """The same for each value, and a dash where there is none."""
+    return ["–" if value is None or value != value else step(int(value)) for value in values]
 
 
 def short_step(value: int) -> str:

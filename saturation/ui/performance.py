@@ -15,6 +15,7 @@ from saturation.ui.frame import View
 from saturation.ui.pages import DATA
 
 SHOWN = ["family", "model", "step", "value", "stderr", "floor", "trained_tokens", "source", "doubtful"]
+STEPS = ("onset_step", "anisotropy_turn", "entropy_turn")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     number = st.column_config.NumberColumn
     table = verdicts.assign(
         degradation=100 * verdicts["degradation"],
-        **{name: _steps(verdicts[name]) for name in ("onset_step", "anisotropy_turn", "entropy_turn")},
+        **{
+            name: labels.steps(verdicts[name].astype("float64"))
+            for name in ("onset_step", "anisotropy_turn", "entropy_turn")
+        },
     ).drop(columns=["parameters", "saturated"])
     st.dataframe(
         table,
@@ -112,10 +116,6 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
             "doubtful_left_out": "doubtful, left out",
         },
     )
-
-
-def _steps(steps: pd.Series) -> list[str]:
-    return ["–" if pd.isna(step) else labels.step(step) for step in steps]
 
 
 def table_one(view: View) -> None:

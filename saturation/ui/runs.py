@@ -1,0 +1,72 @@
+"""All runs of a family in one table, the worst degradation first; a click on a row opens that run."""
+
+import pandas as pd
+import streamlit as st
+
+from saturation.figures import labels
+from saturation.ui import data, lab, thresholds
+from saturation.ui.frame import View
+from saturation.ui.selection import group_of
+
+KEY = "ranking"
+
+
+def ranking(view: View) -> None:
+    """The table, for families of two models or more whose metric can be judged."""
+    chosen = view.selection
+    models = tuple(data.comparable(chosen.family))
+    metric = data.metric(chosen.family, chosen.metric)
+    if len(models) < 2 or metric.higher_is_better is None:
+        return
+    found = data.verdicts(chosen.family, models, metric.name, thresholds.in_force(view))
+    st.subheader(f"All {len(found)} runs, by how much they got worse", anchor=False)
+    st.caption(f"Last {metric.label} against the best. Click a row's box to open that run.")
+    shown = pd.DataFrame(
+        {
+            "run": found["model"],
+            "verdict": found["verdict"],
+            "worse by": 100 * found["degradation"],
+            "since": labels.steps(found["onset_step"].astype("float64")),
+            "best": found["best_value"],
+            "last": found["final_value"],
+            "anisotropy": found["anisotropy_last"],
+            "entropy": found["entropy_last"],
+            "what turned": found["order"].fillna(""),
+        }
+    )
+    settings = lab.settings(chosen.family)
+    if settings is not None:
+        shown = shown.merge(settings, how="left", left_on="run", right_index=True)
+    number = st.column_config.NumberColumn
+    st.session_state[f"{KEY}_runs"] = list(shown["run"])
+    st.dataframe(
+        shown,
+        hide_index=True,
+        key=KEY,
+        on_select=_open,
+        selection_mode="single-row",
+        column_config={
+            "run": st.column_config.TextColumn(pinned=True),
+            "worse by": number(format="%.2f %%", help="The last value against the best, relative."),
+            "best": number(f"best {metric.label}", format="%.4g"),
+            "last": number(f"last {metric.label}", format="%.4g"),
+            "anisotropy": number(format="%.2f", help="Of the last layer, at the last checkpoint."),
+            "entropy": number(format="%.2f", help="Singular entropy of the head at the last checkpoint, nats."),
+            "what turned": st.column_config.TextColumn(help="Measures that rose late and did not come back, in order."),
+            "learning rate": number(format="%.3g"),
+        },
+        alt="All runs of the family, ranked by degradation",
+    )
+
+
+def _open() -> None:
+    """Select the run of the clicked row, in a group that has it."""
+    state = st.session_state
+    rows = state[KEY]["selection"]["rows"]
+    if not rows:
+        return
+    model, family = state[f"{KEY}_runs"][rows[0]], state["family"]
+    groups = data.groups(family)
+    if groups and model not in groups.get(str(state.get("group")), ()):
+        state["group"] = group_of(model, groups)
+    state["model"] = model
