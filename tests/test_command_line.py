@@ -27,16 +27,12 @@ class TestFamilies:
         lab = saturation("families", "--json").json["families"][0]
         assert lab["name"] == "lab"
         found = {model["name"]: model for model in lab["models"]}
-        assert {name: model["hidden_size"] for name, model in found.items()} == {
-            "w8": 8,
-            "w16": 16,
-            "w32": 32,
-            "w64": 64,
-        }
-        for model in found.values():
-            assert model["measured"] == 41
+        assert {model["name"] for model in lab["models"]} == set(registry.family("lab").models)
+        assert all(model["measured"] >= 30 for model in lab["models"])
+        for name, width in {"w8": 8, "w16": 16, "w32": 32, "w64": 64}.items():
+            model = found[name]
+            assert (model["hidden_size"], model["measured"]) == (width, 41)
             # Embedding and head of 1024 rows each; three blocks of 12 d^2 + 13 d; the last norm.
-            width = model["hidden_size"]
             assert model["parameters"] == 2 * 1024 * width + 3 * (12 * width**2 + 13 * width) + 2 * width
 
     def test_for_a_reader(self, cache: Path) -> None:

@@ -96,14 +96,14 @@ def test_numbers_that_leave_nothing_to_fit_are_one_sentence(cache):
 
 
 def test_the_bundled_lab_takes_the_exact_entropy_for_e(cache):
-    app = opened(family="lab")
+    app = opened(family="lab", group="Width")
     assert not app.error
     assert app.number_input("law_b").value == 0
     assert app.number_input("law_e").value == pytest.approx(4.116, abs=0.001)
     assert "fitted to the final checkpoints of 3 models" in words(app)
     assert "No evaluations of lab/w8 are imported" in words(app)
     verdicts = app.dataframe[0].value
-    assert sorted(verdicts["model"]) == ["w16", "w32", "w64", "w8"]
+    assert sorted(verdicts["model"]) == ["w128", "w16", "w32", "w64", "w8"]
     assert verdicts["degradation"].tolist() == sorted(verdicts["degradation"], reverse=True)
 
 

@@ -111,6 +111,11 @@ class TestGroups:
         assert (selection.model, selection.group, selection.models) == (model, group, models)
         assert notes == []
 
+    def test_it_opens_with_the_first_group_that_has_measurements(self, monkeypatch):
+        monkeypatch.setitem(MEASURED, "lab", ["w32"])
+        selection, notes = grouped(Asked())
+        assert (selection.model, selection.group, notes) == ("w32", "Rate", [])
+
     def test_the_model_of_a_link_wins_over_its_group(self):
         selection, notes = grouped(Asked(model="w8", group="Rate"))
         assert (selection.model, selection.group) == ("w8", "Width")

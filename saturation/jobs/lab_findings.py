@@ -102,7 +102,8 @@ def _width(lab: Lab) -> Finding | None:
     share = _list([_percent(lab.rows[name]["degradation"]) for name in runs])
     return Finding(
         "Width",
-        f"{opening} above the exact entropy: {listed}. At the end the losses lie {share} above their best.",
+        f"{opening} above the exact entropy: {listed}. At the end the losses lie {share} above their best, in that "
+        "order.",
         tuple(runs),
     )
 

@@ -8,7 +8,7 @@ from saturation.jobs.lab_findings import Finding, Lab, findings
 from saturation.lab.config import bundled_runs
 from saturation.ui import data
 from saturation.ui.frame import View
-from saturation.ui.pages import COMPARE
+from saturation.ui.pages import COMPARE, METHOD
 
 TITLES = {
     "corpus": "trained on",
@@ -60,6 +60,10 @@ def section(view: View) -> None:
     for each in found:
         _finding(view, each)
     _group(view, lab)
+    with st.container(horizontal=True, gap="small", key="under-lab"):
+        for key, label in (("lab", "How the runs are trained"), ("interventions", "What the interventions are")):
+            address = {**view.address, "entry": key}
+            st.page_link(METHOD.path, label=label, icon=METHOD.icon, query_params=address)
 
 
 def _finding(view: View, found: Finding) -> None:

@@ -197,7 +197,8 @@ def _model(
     asked: Asked, family: str, names: list[str], groups: Mapping[str, Sequence[str]], full: set[str], notes: list[str]
 ) -> tuple[str, str | None]:
     """The model and its group. A group that lacks the model gives way to it: the model is what the link is about."""
-    group = None
+    filled = (title for title, members in groups.items() if not full.isdisjoint(members))
+    group = next(filled, next(iter(groups), None)) if asked.model is None else None
     if groups and asked.group is not None:
         group = _one(f"group of {family}", asked.group, list(groups), group_of(asked.model, groups), notes)
     within = list(groups[group]) if group else names
