@@ -78,8 +78,8 @@ def test_the_overview_opens_on_a_run_that_turns(lab: Lab) -> None:
 
 def test_every_finding_can_be_told(told: dict[str, Finding]) -> None:
     assert list(told) == [
-        *("The whole signature", "Width", "A collapsed head with a sound loss", "Learning rate", "Weight decay"),
-        *("Width, rate or precision", "Precision", "Interventions on the head"),
+        *("The whole signature", "What the loss goes with", "Width", "A collapsed head with a sound loss"),
+        *("Learning rate", "Weight decay", "Width, rate or precision", "Precision", "Interventions on the head"),
     ]
 
 

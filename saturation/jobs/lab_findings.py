@@ -13,6 +13,8 @@ from saturation.lab.config import bundled_runs
 from saturation.store import Store, queries
 
 MEASURES = {"nats_per_token": "loss", "anisotropy": "last-layer anisotropy", "singular_entropy": "singular entropy"}
+FROM = 1000  # steps: before, everything moves at once
+FEWEST = 15  # checkpoints that a correlation is made of
 TURNS = {"saturated": "loss", "anisotropy_turn": "anisotropy", "entropy_turn": "singular entropy"}
 
 
@@ -48,6 +50,15 @@ class Lab:
         """A measure of each run at a step."""
         return [float(self._along[name][column].loc[step]) for name in runs]
 
+    def correlations(self, run: str) -> dict[str, float] | None:
+        """Spearman's correlation of each measure with the loss, over checkpoints from `FROM` on; None for too few."""
+        rows = self._along[run]
+        late = rows.loc[rows.index >= FROM, list(MEASURES)].dropna()
+        if len(late) < FEWEST:
+            return None
+        loss, *others = MEASURES
+        return {column: float(late[column].corr(late[loss], "spearman")) for column in others}
+
     def side_by_side(self, runs: Sequence[str]) -> pd.DataFrame:
         """Every measure of the runs at their last common step, one row a run in the order given."""
         step = self.common_step(runs)
@@ -60,7 +71,7 @@ class Lab:
 def findings(lab: Lab) -> list[Finding]:
     """All that the measured runs allow to say; a run that is missing leaves its sentence out."""
     told: list[Callable[[Lab], Finding | None]] = [
-        *(_signature, _width, _collapse_without_loss, _rate, _decay, _crossed, _precision, _interventions),
+        *(_signature, _turning, _width, _collapse_without_loss, _rate, _decay, _crossed, _precision, _interventions),
     ]
     return [found for tell in told if (found := tell(lab)) is not None]
 
@@ -88,6 +99,28 @@ def _signature(lab: Lab) -> Finding | None:
             " width. No run with a constant or a falling rate shows all three."
         )
     return Finding("The whole signature", text, tuple(full))
+
+
+def _turning(lab: Lab) -> Finding | None:
+    """Along training, whether a measure rises and falls with the loss: rank correlations within each run."""
+    found = {name: values for name in lab.rows if (values := lab.correlations(name)) is not None}
+    if not found:
+        return None
+    told = []
+    for column, label in list(MEASURES.items())[1:]:
+        of_runs = pd.Series({name: values[column] for name, values in found.items()})
+        told.append(f"{label} in {int((of_runs > 0).sum())} (median {of_runs.median():+.2f})")
+    saturated = [name for name in found if lab.rows[name]["saturated"]]
+    text = (
+        f"Within a run, from step {FROM:,} on, the rank correlation with the loss is positive for {_list(told)} of "
+        f"{len(found)} runs."
+    )
+    if saturated:
+        pairs = [
+            f"{name} {found[name]['anisotropy']:+.2f} and {found[name]['singular_entropy']:+.2f}" for name in saturated
+        ]
+        text += f" Where the loss turned, the two are: {_list(pairs)}."
+    return Finding("What the loss goes with", text, tuple(lab.group("When it turns")))
 
 
 def _width(lab: Lab) -> Finding | None:
