@@ -103,7 +103,7 @@ def test_the_bundled_lab_takes_the_exact_entropy_for_e(cache):
     assert "fitted to the final checkpoints of 3 models" in words(app)
     assert "No evaluations of lab/w8 are imported" in words(app)
     verdicts = app.dataframe[0].value
-    assert sorted(verdicts["model"]) == ["w128", "w16", "w32", "w64", "w8"]
+    assert sorted(verdicts["model"]) == ["w16", "w32", "w64", "w8"]
     assert verdicts["degradation"].tolist() == sorted(verdicts["degradation"], reverse=True)
 
 

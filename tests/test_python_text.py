@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saturation.errors import InputError
+from saturation.errors import InputError, TextError
 from saturation.lab import python_text
 from saturation.lab.corpus import corpus_of
 from saturation.lab.python_text import PythonText, evaluation_text, library_files, training_files
@@ -29,6 +29,13 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_library_is_what_python_brings_along(library: Path) -> None:
     assert [path.name for path in library_files()] == [f"module{number:02d}.py" for number in range(40)]
+
+
+def test_a_python_without_its_source_is_told(library: Path) -> None:
+    for path in library.glob("*.py"):
+        path.unlink()
+    with pytest.raises(TextError, match="without the source of its standard library"):
+        library_files()
 
 
 def test_held_out_files_are_never_trained_on(library: Path) -> None:

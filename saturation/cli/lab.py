@@ -14,11 +14,11 @@ from saturation.jobs.request import Request
 
 @click.group("lab")
 def lab_group() -> None:
-    """Train and measure the lab's small models, whose language has known answers."""
+    """Train and measure the lab's small models, and say what they show."""
 
 
 @lab_group.command("train")
-@click.option("--config", "names", multiple=True, help="Run to train (repeatable); default: all.")
+@click.option("--config", "names", multiple=True, help="Run to train (repeatable); default: all, which takes hours.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the runs; default: lab/ in the cache.")
 @click.pass_obj
 def lab_train(context: Context, names: Sequence[str], output: Path | None) -> None:

@@ -186,7 +186,7 @@ def _crossed(lab: Lab) -> Finding | None:
         return None
     step = lab.common_step(runs)
     sides = {
-        "width 8 instead of 64": [configs[name].hidden_size == 8 for name in runs],
+        "width 8 instead of 32": [configs[name].hidden_size == 8 for name in runs],
         "the ten times higher rate": [configs[name].learning_rate > 0.01 for name in runs],
         "float16": [configs[name].precision == "float16" for name in runs],
     }

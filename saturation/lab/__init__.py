@@ -1,4 +1,4 @@
-"""The lab: small GPT-NeoX families trained on a synthetic language whose best possible loss is known.
+"""The lab: small GPT-NeoX runs on a synthetic language whose best possible loss is known, and on natural text.
 
 `Language` and `RunConfig` need numpy only. `saturation.lab.tokenizer` and `saturation.lab.trainer` bring in
 transformers and torch, so they are imported where they are used.

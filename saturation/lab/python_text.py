@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saturation.errors import InputError
+from saturation.errors import InputError, TextError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,10 +33,16 @@ EVALUATION = 180_000  # characters: about 50,000 tokens of a vocabulary of 4,096
 
 
 def library_files() -> list[Path]:
-    """The library's source files, in the order of their names; `pydoc_data/topics.py` holds the documentation."""
+    """The library's source files, in the order of their names; `pydoc_data/topics.py` holds the documentation.
+
+    Raises TextError for a Python that comes without its source.
+    """
     root = Path(sysconfig.get_path("stdlib"))
     found = [path for path in root.rglob("*.py") if not path.name.startswith(MACHINE)]
-    return sorted(path for path in found if not {*APART} & {*path.relative_to(root).parts})
+    kept = sorted(path for path in found if not {*APART} & {*path.relative_to(root).parts})
+    if not kept:
+        raise TextError("This Python comes without the source of its standard library; install a full Python.")
+    return kept
 
 
 def _number(path: Path) -> int:

@@ -352,3 +352,28 @@ def test_measuring_a_missing_step_brings_it_to_the_map_without_a_restart(browse,
     page.goto(f"{server}/Singular_values?family=lab&model=w8&step={MEASURED_LATER}")
     settled(page)
     assert flags(page) == {f"step {MEASURED_LATER}"}
+
+
+def test_a_row_of_the_ranking_opens_its_run(browse, server):
+    page = browse(f"{server}/?family=lab")
+    page.get_by_text("What the lab found, and what it did not").wait_for()
+    table = page.locator(".st-key-ranking .dvn-scroller").first
+    table.scroll_into_view_if_needed()
+    table.click(position={"x": 16, "y": 35 + 2 * 35 + 17})  # the box of the third row
+    page.wait_for_function("!location.search.includes('w16-b4-ramp&') && location.search.includes('model=')")
+    settled(page)
+    chosen = address(page)["model"]
+    assert chosen != "w16-b4-ramp"
+    assert page.locator(".st-key-eyebrow").inner_text().endswith(f"lab/{chosen}")
+    again = browse(page.url)
+    assert again.locator(".st-key-eyebrow").inner_text().endswith(f"lab/{chosen}")
+
+
+def test_a_finding_leads_to_its_runs_side_by_side(browse, server):
+    page = browse(f"{server}/?family=lab")
+    page.get_by_text("What the lab found, and what it did not").wait_for()
+    page.get_by_test_id("stMain").get_by_role("link", name="Compare").first.click()
+    page.wait_for_url("**/Compare?**")
+    settled(page)
+    assert address(page)["runs"].startswith("lab/")
+    assert page.get_by_test_id("stPlotlyChart").count() == 2
