@@ -98,7 +98,7 @@ def test_the_readme_shows_the_table_of_the_pack(lab: Lab) -> None:
         ]
 
 
-@pytest.mark.parametrize("name", ["w16-b4-ramp", "w16-b1-coupled", "w16-fp16"])
+@pytest.mark.parametrize("name", ["w16-b4-ramp", "w16-b1-coupled", "w16-fp16", "w16-bf16-weights"])
 def test_a_run_trained_again_gives_the_same_curve(along: pd.DataFrame, tmp_path: Path, name: str) -> None:
     """From its seed to step 64; other processors round otherwise, which this early moves no digit shown."""
     config = dataclasses.replace(bundled_runs()[name])

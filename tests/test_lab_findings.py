@@ -92,7 +92,7 @@ def test_the_three_signs_are_counted(store: Store) -> None:
     add(store, "w32", anisotropy=late, entropy=late)
     found = told(store)["The whole signature"]
     assert found.text == (
-        "Of 3 runs, the loss in 1, the anisotropy in 1 and the singular entropy in 2 rose late and did not come back; "
+        "Of 3 runs, the loss turned in 1, the anisotropy in 1 and the singular entropy in 2, and did not come back; "
         "no run shows all three."
     )
     assert found.runs == ()
@@ -141,6 +141,7 @@ def test_a_collapsed_head_is_told_of_a_run_whose_loss_is_sound(store: Store) -> 
     add(store, "w8", entropy=late, loss=turning)
     assert "A collapsed head with a sound loss" not in told(store)
     add(store, "w16", entropy=lambda step: late(step, 0.2, 2.0))
+    add(store, "w64", entropy=lambda step: late(step, 0.2, 4.0), loss=lambda step: 4.5 + 0.1 * (step > 29_000))
     add(store, "w32", entropy=lambda step: late(step, 0.2, 1.0))
     found = told(store)["A collapsed head with a sound loss"]
     assert found.runs == ("w16",)

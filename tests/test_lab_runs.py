@@ -50,7 +50,7 @@ def _apart(first: RunConfig, second: RunConfig) -> set[str]:
         ("w16", "Width", {"hidden_size"}),
         ("w16", "Learning rate", {"learning_rate"}),
         ("w16", "Weight decay", {"weight_decay"}),
-        ("w16", "Precision", {"precision"}),
+        ("w16", "Precision", {"precision", "weight_dtype"}),
         ("t16", "Natural text", {"hidden_size"}),
     ],
 )

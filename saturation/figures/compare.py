@@ -70,15 +70,19 @@ def compare_panels(
         showlegend=True,
         legend={"y": 1 + 30 / (HEIGHT * len(shown))},
         margin={"l": 62, "r": 16, "t": HEAD, "b": FOOT},
-        xaxis={
-            "title": {"text": AXES[align] + (" (log scale)" if log_x else "")},
-            "type": "log" if log_x else "linear",
-            "anchor": "y" if len(shown) == 1 else f"y{len(shown)}",
-            "exponentformat": "power",
-            "showline": True,
-            "ticks": "outside",
-        },
+        xaxis=_axis(align, log_x) | {"anchor": "y" if len(shown) == 1 else f"y{len(shown)}"},
     )
+
+
+def _axis(align: str, log_x: bool, **title: Any) -> dict[str, Any]:
+    """The axis of training: steps and tokens as 10k and 5M, FLOPs as powers of ten."""
+    return {
+        "title": {"text": AXES[align] + (" (log scale)" if log_x else ""), **title},
+        "type": "log" if log_x else "linear",
+        "exponentformat": "power" if log_x or align == "flops" else "B",
+        "showline": True,
+        "ticks": "outside",
+    }
 
 
 def _loss_range(frame: pd.DataFrame, scale: StepScale) -> list[float] | None:
@@ -155,13 +159,7 @@ def difference_map(
         [cells],
         margin=parts.MAP_MARGIN | {"t": 64},  # on a phone, the bar stands above the title and not beside it
         showlegend=False,
-        xaxis={
-            "title": {"text": AXES[align] + (" (log scale)" if log_x else ""), "standoff": 18},
-            "type": "log" if log_x else "linear",
-            "exponentformat": "power",
-            "showline": True,
-            "ticks": "outside",
-        },
+        xaxis=_axis(align, log_x, standoff=18),
         yaxis={"title": {"text": "layer depth"}, "showgrid": False},
     )
     parts.add_title(figure, "mean cosine", f"{first} less {second}", 1.0, theme)

@@ -14,8 +14,9 @@ from saturation.store import Store, queries
 
 MEASURES = {"nats_per_token": "loss", "anisotropy": "last-layer anisotropy", "singular_entropy": "singular entropy"}
 FROM = 1000  # steps: before, everything moves at once
+SOUND = 0.01  # a last loss so little above the best is no loss of quality
 FEWEST = 15  # checkpoints that a correlation is made of
-TURNS = {"saturated": "loss", "anisotropy_turn": "anisotropy", "entropy_turn": "singular entropy"}
+TURNS = {"saturated": "loss turned", "anisotropy_turn": "anisotropy", "entropy_turn": "singular entropy"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _signature(lab: Lab) -> Finding | None:
     }
     counts = [f"the {word} in {int(shown[key].sum())}" for key, word in TURNS.items()]
     full = [str(name) for name in judged.index[shown["saturated"] & shown["anisotropy_turn"] & shown["entropy_turn"]]]
-    text = f"Of {len(judged)} runs, {_list(counts)} rose late and did not come back; "
+    text = f"Of {len(judged)} runs, {_list(counts)}, and did not come back; "
     if not full:
         return Finding("The whole signature", f"{text}no run shows all three.", ())
     climbing = [name for name in full if lab.rows[name]["schedule"].startswith("climbing")]
@@ -142,8 +143,9 @@ def _width(lab: Lab) -> Finding | None:
 
 
 def _collapse_without_loss(lab: Lab) -> Finding | None:
-    """The run whose spectrum is the nearest to one value, of those whose loss did not turn."""
-    calm = lab.table[lab.table["saturated"].eq(False) & lab.table["entropy_turn"].notna()]
+    """The run whose spectrum is the nearest to one value, of those whose last loss is all but their best."""
+    sound = lab.table["saturated"].eq(False) & (lab.table["degradation"] <= SOUND)
+    calm = lab.table[sound & lab.table["entropy_turn"].notna()]
     if calm.empty:
         return None
     name = str(calm["entropy_share"].idxmax())
