@@ -79,6 +79,7 @@ def test_the_overview_opens_on_a_run_that_turns(lab: Lab) -> None:
 def test_every_finding_can_be_told(told: dict[str, Finding]) -> None:
     assert list(told) == [
         *("The whole signature", "What the loss goes with", "Width", "A collapsed head with a sound loss"),
+        "One second moment for the whole vocabulary",
         *("Learning rate", "Weight decay", "Width, rate or precision", "Precision", "Interventions on the head"),
     ]
 

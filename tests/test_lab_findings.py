@@ -175,6 +175,18 @@ def test_crossed_runs_give_mean_effects(store: Store) -> None:
     assert "by float16: loss +0.000" in text
 
 
+def test_coupled_adam_is_told_beside_adam(store: Store) -> None:
+    add(store, "w16-b1-coupled", loss=lambda step: falling(step) - 0.3, entropy=lambda step: 0.01)
+    assert "One second moment for the whole vocabulary" not in told(store)
+    add(store, "w16-b1")
+    found = told(store)["One second moment for the whole vocabulary"]
+    assert found.runs == ("w16-b1", "w16-b1-coupled")
+    assert found.text == (
+        "Coupled Adam beside Adam, all else equal: w16-b1-coupled at step 30,000: singular entropy 0.01 instead of 0.20, "
+        "loss 4.200 instead of 4.500."
+    )
+
+
 def test_interventions_are_told_beside_their_base_the_best_first(store: Store) -> None:
     add(store, "t16")
     add(store, "t16-tied", loss=lambda step: falling(step) + 0.2)

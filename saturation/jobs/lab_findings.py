@@ -13,6 +13,7 @@ from saturation.lab.config import bundled_runs
 from saturation.store import Store, queries
 
 MEASURES = {"nats_per_token": "loss", "anisotropy": "last-layer anisotropy", "singular_entropy": "singular entropy"}
+COUPLED = "-coupled"  # how the name of such a run ends, beside the same run without it
 FROM = 1000  # steps: before, everything moves at once
 SOUND = 0.01  # a last loss so little above the best is no loss of quality
 FEWEST = 15  # checkpoints that a correlation is made of
@@ -72,7 +73,8 @@ class Lab:
 def findings(lab: Lab) -> list[Finding]:
     """All that the measured runs allow to say; a run that is missing leaves its sentence out."""
     told: list[Callable[[Lab], Finding | None]] = [
-        *(_signature, _turning, _width, _collapse_without_loss, _rate, _decay, _crossed, _precision, _interventions),
+        *(_signature, _turning, _width, _collapse_without_loss, _coupled),
+        *(_rate, _decay, _crossed, _precision, _interventions),
     ]
     return [found for tell in told if (found := tell(lab)) is not None]
 
@@ -158,6 +160,27 @@ def _collapse_without_loss(lab: Lab) -> Finding | None:
         f"loss ends {_percent(row['degradation'])} above its best and the test does not call it saturated; last-layer "
         f"anisotropy ends at {row['anisotropy_last']:.2f}.",
         (name,),
+    )
+
+
+def _coupled(lab: Lab) -> Finding | None:
+    """Runs that differ in Adam's second moment only, side by side at their last common steps."""
+    pairs = [(name.removesuffix(COUPLED), name) for name in lab.rows if name.endswith(COUPLED)]
+    pairs = [(plain, coupled) for plain, coupled in pairs if plain in lab.rows]
+    if not pairs:
+        return None
+    told = []
+    for plain, coupled in pairs:
+        step = lab.common_step([plain, coupled])
+        entropy, loss = (lab.at([plain, coupled], column, step) for column in ("singular_entropy", "nats_per_token"))
+        told.append(
+            f"{coupled} at step {step:,}: singular entropy {entropy[1]:.2f} instead of {entropy[0]:.2f}, "
+            f"loss {loss[1]:.3f} instead of {loss[0]:.3f}"
+        )
+    return Finding(
+        "One second moment for the whole vocabulary",
+        f"Coupled Adam beside Adam, all else equal: {'; '.join(told)}.",
+        tuple(name for pair in pairs for name in pair),
     )
 
 
