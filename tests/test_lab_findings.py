@@ -182,8 +182,8 @@ def test_coupled_adam_is_told_beside_adam(store: Store) -> None:
     found = told(store)["One second moment for the whole vocabulary"]
     assert found.runs == ("w16-b1", "w16-b1-coupled")
     assert found.text == (
-        "Coupled Adam beside Adam, all else equal: w16-b1-coupled at step 30,000: singular entropy 0.01 instead of 0.20, "
-        "loss 4.200 instead of 4.500."
+        "Coupled Adam beside Adam, all else equal: w16-b1-coupled at step 30,000: singular entropy 0.01 instead of "
+        "0.20, loss 4.200 instead of 4.500."
     )
 
 
