@@ -96,7 +96,7 @@ def test_another_family_brings_its_own_runs(browse, server):
     page.wait_for_url("**family=lab*")
     settled(page)
     assert "runs" not in address(page)
-    assert page.get_by_text("lab/w8: lab-language, 50,000 tokens").count() == 1
+    assert page.get_by_text("lab/w16-b4-ramp: lab-language, 50,000 tokens").count() == 1
 
 
 def test_the_width_calculator_is_part_of_the_link(browse, server):
