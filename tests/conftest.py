@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: tests run side by side, one a core
 
 import pytest
 

@@ -29,6 +29,7 @@ class Store:
         self.path = Path(path)
         self.wait_seconds = wait_seconds
         self.bundled = bundled
+        self._ensured: tuple[object, ...] | None = None  # the state that is known to be up to date
 
     def read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A read-only connection for one query."""
@@ -41,14 +42,33 @@ class Store:
         return connect(self.path, read_only=False, wait_seconds=self.wait_seconds)
 
     def ensure(self) -> None:
-        """Create the file, bring its schema up to date and import bundled packs it has not seen. Cheap when done."""
+        """Create the file, bring its schema up to date and import bundled packs it has not seen.
+
+        Done once for a file and its packs: whoever makes another file in its place does the same.
+        """
+        if self._ensured is not None and self._state() == self._ensured:
+            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"The folder {self.path.parent} cannot be made ({error.strerror}).") from error
         wanted = {pack.name: packs.fingerprint(pack) for pack in packs.bundled(self.bundled)}
-        if self.path.exists() and self._up_to_date(wanted):
-            return
+        if not (self.path.exists() and self._up_to_date(wanted)):
+            self._bring_up_to_date(wanted)
+        self._ensured = self._state()
+
+    def _state(self) -> tuple[object, ...] | None:
+        """What `ensure` depends on, told without reading a byte; None where there is no file."""
+        try:
+            stats = [(pack.name, stat.st_mtime_ns, stat.st_size) for pack, stat in self._packs()]
+            return self.path.stat().st_ino, len(migrations.MIGRATIONS), *stats
+        except FileNotFoundError:
+            return None
+
+    def _packs(self) -> list[tuple[Path, os.stat_result]]:
+        return [(pack, pack.stat()) for pack in packs.bundled(self.bundled)]
+
+    def _bring_up_to_date(self, wanted: dict[str, str]) -> None:
         with self.write() as connection:
             migrations.migrate(connection)
             held = dict(connection.execute("SELECT name, sha256 FROM packs").fetchall())
