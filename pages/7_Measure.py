@@ -17,9 +17,8 @@ if settings.mode == "demo":
     st.stop()
 
 with reported():
-    jobs = board.jobs(settings)
     known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
-    known = coverage.with_queue(known, coverage.queued(jobs, view.name))
+    known = coverage.with_queue(known, coverage.queued(data.waiting_measures(view.name)))
     st.caption(registry.family(chosen.family).description)
     published.listing(settings, chosen.family, chosen.model, known)
     if known.empty:

@@ -25,6 +25,10 @@ class NotFiniteError(CheckpointError):
     """Weights or results hold NaN or infinite values."""
 
 
+class MemoryBoundError(CheckpointError):
+    """A checkpoint needs more memory than this machine has or may use."""
+
+
 class TextError(InputError):
     """A text cannot be read or is too short to be measured."""
 
@@ -43,3 +47,7 @@ class PackError(StoreError):
 
 class JobError(SaturationError):
     """A job cannot be started, found or cancelled."""
+
+
+class CancelledError(JobError):
+    """Work was stopped because nobody wants it any more."""

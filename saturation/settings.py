@@ -23,8 +23,8 @@ class Settings:
         return self.cache / "measurements.duckdb"
 
     @property
-    def jobs_path(self) -> Path:
-        return self.cache / "jobs"
+    def workers_path(self) -> Path:
+        return self.cache / "workers"
 
     def as_dict(self) -> dict[str, str]:
         return {key: str(value) for key, value in asdict(self).items()} | {"store": str(self.store_path)}

@@ -1,27 +1,25 @@
-"""Jobs of the dashboard: a real worker, and everything that can become of one."""
+"""What a page asks of the queue: real workers, and everything that can become of one."""
 
-import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny
-from command_line import rows
+from command_line import rows, saturation
 from test_sweep import break_step, run
 
 from saturation import settings
 from saturation.errors import InputError, JobError, UnknownNameError
-from saturation.jobs import board
+from saturation.jobs import board, plan, presence
 from saturation.jobs.board import Job
-from saturation.jobs.worker import work
+from saturation.jobs.presence import Presence
 from saturation.settings import Settings
-from saturation.store import Store, queries
+from saturation.store import Store, queries, queue
 
 __all__ = ["run"]  # a fixture of another file
 
@@ -31,194 +29,179 @@ def here(cache: Path) -> Settings:
     return settings.load(cache)
 
 
-def job(**changes: object) -> Job:
-    started = datetime.now(UTC) - timedelta(hours=1)
-    base = Job("abc123", "lab/w8@0", ("lab/w8@0",), ("spectrum",), None, "running", 0, 1, "", None, started, None, None)
-    return replace(base, **changes)
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """No worker is started; the list tells when one would have been."""
+    asked: list[Settings] = []
+    monkeypatch.setattr(board, "ensure_worker", asked.append)
+    return asked
 
 
-def finished(here: Settings, job_id: str, seconds: float = 120) -> Job:
-    """The job once its worker has come to an end."""
-    deadline = time.monotonic() + seconds
+def until(here: Settings, job_id: str, states: tuple[str, ...] = ("done", "failed", "cancelled")) -> Job:
+    """The job once it is in one of these states."""
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        found = next(item for item in board.jobs(here) if item.id == job_id)
-        if found.state not in board.ACTIVE:
+        found = next(job for job in board.jobs(here) if job.id == job_id)
+        if found.state in states:
             return found
         time.sleep(0.1)
-    raise AssertionError(f"The job did not end: {found}")
-
-
-@pytest.fixture
-def sleeper() -> Callable[[], subprocess.Popen[bytes]]:
-    """A process that has nothing to do with any job."""
-    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    yield process
-    process.communicate(b"")
+    raise AssertionError(f"The job did not get there: {found}; {(here.workers_path / 'worker.log').read_text()}")
 
 
 class TestARealWorker:
-    def test_two_jobs_one_after_the_other(self, here: Settings, run: Path) -> None:
-        """The first measures a run; the second waits for it and is cancelled."""
-        text = str(run.parent / "text.txt")
-        first = board.submit(here, [str(run / "step2"), str(run / "step100")], ["spectrum", "loss"], text)
+    def test_from_asking_to_a_second_worker_after_the_first_was_killed(self, here: Settings, run: Path) -> None:
+        """Two jobs; the worker is killed in the middle of the first, and the page that lists them brings another."""
+        long = run.parent / "long.txt"
+        long.write_text(tiny.text(400_000), encoding="utf-8")
+        first = board.submit(here, [str(run / "step2"), str(run / "step100")], ["spectrum", "loss"], str(long))
         second = board.submit(here, [str(run / "step10")], ["spectrum"])
-        listed = {item.id: item for item in board.jobs(here)}
-        assert listed[first].state in board.ACTIVE
-        assert (listed[first].title, listed[second].title) == (f"{run / 'step2'} and 1 more", str(run / "step10"))
-        assert listed[second].state == "waiting"
-        board.cancel(here, second)
-        assert board.read(here, second).state == "cancelled"
-        done = finished(here, first)
+        third = board.submit(here, [str(run / "step10")], ["alignment"], str(long))
+        name = queries_name(here, first)
+        assert [job.title for job in board.jobs(here)] == [f"{name}@10", f"{name}@10", f"{name}, 2 checkpoints"]
+        board.cancel(here, third)
+        assert board.find(here, third).state == "cancelled"
+        worker = at_work(here, first, "forward pass")
+        assert "forward pass" in board.find(here, first).message
+        os.kill(worker.pid, signal.SIGKILL)
+        done = until(here, first)
         assert (done.state, done.done, done.total, done.error) == ("done", 2, 2, None), done
+        assert done.started is not None
+        assert done.finished is not None
         assert done.started < done.finished
+        assert until(here, second).state == "done"
         found = queries.provenance(Store(here.store_path), "local")
         assert list(zip(found["step"], found["measure"], strict=True)) == [
             (2, "loss"),
             (2, "spectrum"),
+            (10, "spectrum"),
             (100, "loss"),
             (100, "spectrum"),
         ]
-        board.dismiss(here, first)
-        board.dismiss(here, second)
-        assert [path.name for path in here.jobs_path.iterdir()] in ([], ["worker.lock"])
-
-    def test_a_running_job_is_stopped_at_once(self, here: Settings, run: Path, tmp_path: Path) -> None:
-        long = tmp_path / "long.txt"
-        long.write_text(tiny.text(2_000_000), encoding="utf-8")
-        job_id = board.submit(here, [str(run)], ["loss"], str(long))
-        deadline = time.monotonic() + 120
-        while board.read(here, job_id).state == "waiting" and time.monotonic() < deadline:
+        running = [life.pid for life in presence.lives(here.workers_path)]
+        assert len(running) == 1
+        assert running != [worker.pid]
+        for job_id in (first, second, third):
+            board.dismiss(here, job_id)
+        assert board.jobs(here) == []
+        os.kill(running[0], signal.SIGTERM)  # in order: it leaves no file behind
+        deadline = time.monotonic() + 20
+        while presence.lives(here.workers_path) and time.monotonic() < deadline:
             time.sleep(0.1)
-        worker = board.read(here, job_id)
-        assert worker.state == "running"
+        assert presence.lives(here.workers_path) == []
+
+    def test_a_running_job_is_stopped_and_its_worker_goes_on(self, here: Settings, run: Path, tmp_path: Path) -> None:
+        long = tmp_path / "long.txt"
+        long.write_text(tiny.text(700_000), encoding="utf-8")
+        job_id = board.submit(here, [str(run)], ["loss"], str(long))
+        worker = at_work(here, job_id, "forward pass")
         board.cancel(here, job_id)
-        assert board.read(here, job_id).state == "cancelled"
-        with pytest.raises(ProcessLookupError):
-            os.kill(worker.pid, 0)
+        assert board.find(here, job_id).state == "cancelled"
+        board.retry(here, job_id)
+        at_work(here, job_id, "forward pass")
+        board.cancel(here, job_id)
+        assert until(here, job_id, ("cancelled",)).total == 3
+        other = board.submit(here, [str(run / "step2")], ["spectrum"])
+        assert until(here, other).state == "done"
+        assert [life.pid for life in presence.lives(here.workers_path)] == [worker.pid]
+        os.kill(worker.pid, signal.SIGTERM)
+
+
+def queries_name(here: Settings, job_id: str) -> str:
+    return str(queue.jobs_of(Store(here.store_path), job_id)["target"][0]).partition("@")[0]
+
+
+def at_work(here: Settings, job_id: str, message: str) -> presence.Life:
+    """The worker that says it is at a job, and at what."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        groups = set(queue.running_groups(Store(here.store_path), job_id))
+        for life in presence.lives(here.workers_path):
+            if any(message in progress.message for group, progress in life.doing.items() if group in groups):
+                return life
+        time.sleep(0.05)
+    raise AssertionError((here.workers_path / "worker.log").read_text())
 
 
 class TestWork:
-    """The worker's own function, in this process."""
+    """The worker's command in this process: it ends when nothing is left."""
 
-    def test_progress_and_rows(self, here: Settings, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        board.save(here, job(targets=(str(run),), state="waiting", started=datetime.now(UTC)))
-        seen: list[tuple[str, int, int]] = []
-        save = board.save
-
-        def note(settings: Settings, item: Job) -> None:
-            seen.append((item.state, item.done, item.total))
-            save(settings, item)
-
-        monkeypatch.setattr(board, "save", note)
-        assert work(here, "abc123").state == "done"
-        assert list(dict.fromkeys(seen)) == [
-            ("running", 0, 1),
-            ("running", 0, 3),
-            ("running", 1, 3),
-            ("running", 2, 3),
-            ("running", 3, 3),
-            ("done", 3, 3),
-        ]
-        assert board.read(here, "abc123").pid == os.getpid()
-        assert rows(here.cache)["measurements"] == 3
-
-    def test_one_that_fails_does_not_stop_the_rest(self, here: Settings, run: Path) -> None:
+    def test_one_that_fails_does_not_stop_the_rest(self, here: Settings, run: Path, idle: list[Settings]) -> None:
         break_step(run, 10, "model.decoder.embed_tokens.weight")
-        board.save(here, job(targets=(str(run),), state="waiting"))
-        found = work(here, "abc123")
-        assert (found.state, found.done, found.total) == ("failed", 3, 3)
-        assert found.error == (
-            "The head holds NaN or infinite values; this checkpoint cannot be measured. (1 of 3 failed)"
-        )
+        job_id = board.submit(here, [str(run)], ["spectrum"])
+        assert (board.find(here, job_id).state, len(idle)) == ("waiting", 1)
+        assert saturation("work").code == 0
+        found = board.find(here, job_id)
+        assert (found.state, found.done, found.total, found.failed) == ("failed", 3, 3, 1)
+        assert found.error == "The head holds NaN or infinite values; this checkpoint cannot be measured."
         assert rows(here.cache)["checkpoints"] == 2
 
-    def test_a_target_that_names_nothing(self, here: Settings) -> None:
-        board.save(here, job(targets=("/nowhere",), state="waiting"))
-        found = work(here, "abc123")
-        assert (found.state, found.error) == ("failed", "There is no file or folder /nowhere; check the path.")
-        assert found.finished is not None  # for the type checker
-        assert found.started <= found.finished <= datetime.now(UTC)
+    def test_other_kinds_of_work(self, here: Settings, idle: list[Settings]) -> None:
+        known = board.start(
+            here, "playground", "a language", {"vocab_size": 64, "contexts": 64, "rank": 4, "widths": [2]}
+        )
+        with pytest.raises(UnknownNameError, match=r"did you mean playground\?"):
+            board.start(here, "playgrounds", "another", {})
+        wrong = board.start(here, "playground", "a third", {"colour": "red"})
+        assert saturation("work").code == 0
+        assert (board.find(here, known).state, board.find(here, known).kind) == ("done", "playground")
+        assert "The playground knows no 'colour'" in str(board.find(here, wrong).error)
+        assert len(queries.playground(Store(here.store_path))) >= 1
 
-    @pytest.mark.parametrize("state", ["cancelled", "done", "failed"])
-    def test_a_job_that_is_over_is_left_alone(self, here: Settings, state: str) -> None:
-        before = job(state=state)
-        board.save(here, before)
-        assert work(here, "abc123") == before
-        assert board.read(here, "abc123") == before
+    def test_a_single_worker_at_a_time(self, here: Settings) -> None:
+        here.workers_path.mkdir(parents=True)
+        with board.single(here).acquire():
+            assert saturation("work", "--single", "--idle", "100").code == 0  # it leaves at once
+
+    def test_the_queue_by_command_line(self, here: Settings, run: Path, idle: list[Settings]) -> None:
+        assert saturation("queue", "list").stdout == "The queue is empty.\n"
+        job_id = board.submit(here, [str(run)], ["spectrum"])
+        assert saturation("queue", "cancel", job_id).code == 0
+        (listed,) = saturation("queue", "list", "--json").json["jobs"]
+        assert (listed["id"], listed["state"], listed["total"]) == (job_id, "cancelled", 3)
+        assert saturation("queue", "retry", job_id).code == 0
+        assert saturation("work").code == 0
+        assert "done         3 of 3" in saturation("queue", "list").stdout
+        assert saturation("queue", "cancel", "nothing").sentence == (
+            "There is no job nothing; it may have been dismissed."
+        )
 
 
 class TestBoard:
-    @pytest.mark.parametrize("pid", [None, 2**22 + 5])
-    def test_a_dead_worker_is_marked_failed(self, here: Settings, pid: int | None) -> None:
-        board.save(here, job(pid=pid))
-        found = board.jobs(here)[0]
-        assert (found.state, found.error) == (
-            "failed",
-            "The worker stopped before the end; start again: what was measured is kept.",
-        )
-        assert board.read(here, "abc123") == found
-
-    def test_a_worker_that_was_only_just_started_is_given_time(self, here: Settings) -> None:
-        board.save(here, job(started=datetime.now(UTC)))
-        assert board.jobs(here)[0].state == "running"
-
-    def test_a_process_that_took_over_the_workers_id(self, here: Settings, sleeper: subprocess.Popen[bytes]) -> None:
-        board.save(here, job(pid=sleeper.pid))
-        board.cancel(here, "abc123")
-        assert board.read(here, "abc123").state == "cancelled"
-        board.save(here, job(pid=sleeper.pid))
-        assert board.jobs(here)[0].state == "failed"
-        assert sleeper.poll() is None  # it was not signalled
-
-    def test_newest_first(self, here: Settings) -> None:
-        now = datetime.now(UTC)
-        for hours, name in ((2, "b"), (1, "c"), (3, "a")):
-            board.save(here, job(id=name, state="done", started=now - timedelta(hours=hours)))
-        assert [item.id for item in board.jobs(here)] == ["c", "b", "a"]
+    def test_jobs_that_nobody_is_at_bring_a_worker(
+        self, here: Settings, run: Path, idle: list[Settings], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        board.submit(here, [str(run)], ["spectrum"])
+        idle.clear()
+        monkeypatch.setattr(board, "_restarted", {})
+        board.jobs(here)
+        assert len(idle) == 1
+        board.jobs(here, revive=False)
+        assert len(idle) == 1
+        with Presence(here.workers_path):  # a sweep of the command line, which will come to it
+            board.jobs(here)
+        assert len(idle) == 1
+        board._restarted[here.workers_path] = time.monotonic()
+        board.jobs(here)
+        assert len(idle) == 1  # one that dies at once is not started without end
 
     def test_no_jobs(self, here: Settings) -> None:
         assert board.jobs(here) == []
+        Store(here.store_path).ensure()
+        assert board.jobs(here) == []
 
-    @pytest.mark.parametrize(
-        "content", [b"", b"{", b'{"id": "half', b"[]", b"null", b"{}", b"\xff", b'{"started": 3, "finished": null}']
-    )
-    def test_a_file_that_is_half_written_or_foreign_is_passed_over(self, here: Settings, content: bytes) -> None:
-        board.save(here, job(state="done"))
-        (here.jobs_path / "half.json").write_bytes(content)
-        (here.jobs_path / "my notes.json").write_bytes(content)
-        (here.jobs_path / "abc123.77.part").write_bytes(content)
-        assert [item.id for item in board.jobs(here)] == ["abc123"]
-        with pytest.raises(JobError, match="There is no job half; it may have been dismissed"):
-            board.read(here, "half")
+    @pytest.mark.parametrize("action", [board.find, board.cancel, board.dismiss, board.retry])
+    @pytest.mark.parametrize("name", ["nothing", "../secret", "'; DROP TABLE jobs; --", ""])
+    def test_no_such_job(self, here: Settings, action: object, name: str) -> None:
+        Store(here.store_path).ensure()
+        with pytest.raises(JobError, match=r"^There is no job .*; it may have been dismissed\.$"):
+            action(here, name)
 
-    def test_every_prefix_of_a_job_file(self, here: Settings) -> None:
-        board.save(here, job(state="done"))
-        whole = (here.jobs_path / "abc123.json").read_bytes()
-        json.loads(whole)
-        for length in range(0, len(whole), 7):
-            (here.jobs_path / "half.json").write_bytes(whole[:length])
-            assert [item.id for item in board.jobs(here)] == ["abc123"]
-
-    def test_a_job_is_read_as_it_was_written(self, here: Settings) -> None:
-        written = job(state="failed", error="It broke.", finished=datetime.now(UTC), text="a.txt", pid=7, total=3)
-        board.save(here, written)
-        assert board.read(here, "abc123") == written
-
-    @pytest.mark.parametrize("name", ["nothing", "../secret", "a/b", ""])
-    def test_no_such_job(self, here: Settings, name: str) -> None:
-        for action in (board.read, board.cancel, board.dismiss):
-            with pytest.raises(JobError, match=r"There is no job|is no job"):
-                action(here, name)
-
-    def test_a_running_job_is_not_dismissed(self, here: Settings) -> None:
-        board.save(here, job())
+    def test_a_job_that_is_active_is_not_dismissed(self, here: Settings, run: Path, idle: list[Settings]) -> None:
+        job_id = board.submit(here, [str(run)], ["spectrum"])
         with pytest.raises(JobError, match=r"^This job still runs; cancel it first\.$"):
-            board.dismiss(here, "abc123")
-
-    def test_cancelling_what_is_over_changes_nothing(self, here: Settings) -> None:
-        board.save(here, job(state="done"))
-        board.cancel(here, "abc123")
-        assert board.read(here, "abc123").state == "done"
+            board.dismiss(here, job_id)
+        board.cancel(here, job_id)
+        board.dismiss(here, job_id)
 
     @pytest.mark.parametrize(
         ("targets", "measures", "error", "message"),
@@ -226,6 +209,7 @@ class TestBoard:
             ([], ["spectrum"], JobError, "No checkpoint was chosen; pick at least one step."),
             (["lab/w8"], [], InputError, "No measure was named"),
             (["lab/w8"], ["spectre"], UnknownNameError, "There is no measure 'spectre'; did you mean spectrum?"),
+            (["/nowhere"], ["spectrum"], InputError, "There is no file or folder /nowhere; check the path."),
         ],
     )
     def test_what_cannot_be_submitted(
@@ -234,3 +218,34 @@ class TestBoard:
         with pytest.raises(error, match=message.replace("?", r"\?")):
             board.submit(here, targets, measures)
         assert board.jobs(here) == []
+
+    def test_a_worker_that_hangs_is_ended_and_nobody_else(
+        self,
+        here: Settings,
+        run: Path,
+        idle: list[Settings],
+        sleeper: subprocess.Popen[bytes],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The number of the worker's process may belong to another program by now: that one is left alone."""
+        monkeypatch.setattr(board, "STOP_SECONDS", 0.2)
+        store = Store(here.store_path)
+        job_id = board.submit(here, [str(run / "step2")], ["spectrum"])
+        with Presence(here.workers_path) as worker:
+            given = queue.give(store, worker.worker, [plan.MEASURE])
+            assert given is not None
+            worker.tell(given.group_id, 0, 1, "hanging")
+            monkeypatch.setattr(presence.os, "getpid", lambda: sleeper.pid)
+            worker._write()
+            board.cancel(here, job_id)
+            assert sleeper.poll() is None
+            queue.finish(store, worker.worker, given, queue.Outcome("cancelled"))
+        assert board.find(here, job_id).state == "cancelled"
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with any job."""
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    yield process
+    process.communicate(b"")

@@ -1,10 +1,8 @@
 """What pages are made of: the house, the verdict, provenance, directions, coverage."""
 
 import ast
-import dataclasses
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import figure_frames as frames
@@ -14,7 +12,7 @@ import pytest
 
 from saturation.figures import LIGHT
 from saturation.figures.steps import nearest
-from saturation.jobs import board, metrics
+from saturation.jobs import metrics
 from saturation.jobs.verdict import judge_run
 from saturation.settings import ROOT
 from saturation.ui import coverage, directions, provenance
@@ -271,27 +269,13 @@ class TestCoverage:
         assert len([step for step in chosen if step < 1000]) >= 5
 
     def test_what_a_running_job_is_at_is_not_offered_again(self):
-        job = board.Job(
-            id="a",
-            title="t",
-            targets=("lab/w8@1", "lab/w16@3"),
-            measures=("spectrum",),
-            text=None,
-            state="running",
-            done=0,
-            total=2,
-            message="",
-            error=None,
-            started=datetime.now(UTC),
-            finished=None,
-            pid=None,
-        )
-        known = coverage.with_queue(self.known, coverage.queued([job], "lab/w8"))
+        waiting = pd.DataFrame([("lab/w8@1", "spectrum")], columns=["target", "measure"])
+        known = coverage.with_queue(self.known, coverage.queued(waiting))
         assert coverage.states(known)["spectrum"].tolist()[1] == coverage.QUEUED
         assert coverage.to_measure(known, ["spectrum", "anisotropy"], "All missing", []) == [3]
         assert "A job is at it" in coverage.plan(known, ["spectrum"], "All missing", [], [])
-        ended = dataclasses.replace(job, state="done")
-        assert coverage.queued([ended], "lab/w8").empty
+        single = pd.DataFrame([("gpt2/xl", "loss")], columns=["target", "measure"])
+        assert coverage.queued(single).to_dict("records") == [{"step": 0, "measure": "loss"}]
 
     @pytest.mark.parametrize(
         ("measures", "which", "picked", "said"),

@@ -51,6 +51,11 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()
 
 
+def preload() -> None:
+    """Import what a measurement needs of transformers: its names are found when first used, not safe among threads."""
+    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: F401
+
+
 def _config(path: Path) -> Any:
     from transformers import AutoConfig
 

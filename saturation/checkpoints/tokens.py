@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from saturation.checkpoints.hub_snapshot import SMALL_FILES
 from saturation.checkpoints.layout import TOKENIZER_FILES
 from saturation.checkpoints.load import first_line, quiet_transformers
 from saturation.checkpoints.source import Source
@@ -55,6 +56,17 @@ def find_tokenizer(source: Source, given: Path | None = None) -> Path:
         f"{given or source.where} holds no tokenizer; save it beside the weights, or name its folder or "
         "tokenizer.json with --tokenizer."
     )
+
+
+def tokenizer_id(tokenizer: Path) -> str:
+    """Hash of a tokenizer's files: those of the checkpoints of one run are mostly the same."""
+    digest = hashlib.sha256()
+    for path in [tokenizer] if tokenizer.is_file() else [tokenizer / name for name in SMALL_FILES]:
+        if path.is_file():
+            content = path.read_bytes()
+            digest.update(f"{path.name} {len(content)} ".encode())
+            digest.update(content)
+    return digest.hexdigest()
 
 
 def _load(path: Path) -> Any:

@@ -40,6 +40,7 @@ COMMANDS: tuple[click.Command, ...] = (
     serving.settings_command,
     serving.serve_command,
     serving.work_command,
+    serving.queue_group,
 )
 for command in COMMANDS:
     cli.add_command(command)

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from saturation.cli.shared import Context, bar, measuring_options, say
+from saturation.cli.shared import Context, bar, measuring_options, say, working_options
 from saturation.errors import InputError
 from saturation.families import registry
 from saturation.jobs.request import Request
@@ -57,20 +57,38 @@ def measure_command(context: Context, target: str, request: Request, force: bool
 @click.argument("target")
 @click.option("--steps", default="all", show_default=True, help="all, log, FIRST:LAST:APART, or a list 0,1000,2000.")
 @measuring_options
+@working_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def sweep_command(context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool) -> None:
+def sweep_command(
+    context: Context,
+    target: str,
+    steps: str,
+    request: Request,
+    force: bool,
+    workers: int,
+    dask: str | None,
+    as_json: bool,
+) -> None:
     """Measure what is missing of a family, model, repository or folder of checkpoints. Run it again to resume."""
-    run_sweep(context, target, steps, request, force, as_json)
+    run_sweep(context, target, steps, request, force, as_json, workers, dask)
 
 
-def run_sweep(context: Context, target: str, steps: str, request: Request, force: bool, as_json: bool) -> None:
-    from saturation.jobs.measure import Measurer
+def run_sweep(
+    context: Context,
+    target: str,
+    steps: str,
+    request: Request,
+    force: bool,
+    as_json: bool,
+    workers: int = 1,
+    dask: str | None = None,
+) -> None:
     from saturation.jobs.sweep import sweep, targets
 
     runs = targets(target, steps, context.settings.cache)
     with bar("checkpoint") as report:
-        result = sweep(Measurer(context.store, request), [c for run in runs for c in run], report, force)
+        result = sweep(context.settings, [c for run in runs for c in run], request, report, force, workers, dask)
     for name, sentence in result.failed.items():
         click.echo(f"{name}: {sentence}", err=True)
     say(result.as_dict(), as_json, result.summary())

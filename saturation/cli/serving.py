@@ -1,13 +1,15 @@
 """Commands around the dashboard: its settings, its server, its workers."""
 
 import os
+import signal
 import sys
+from contextlib import ExitStack
 
 import click
+from filelock import Timeout
 
 from saturation import settings
-from saturation.cli.shared import Context, say
-from saturation.errors import SaturationError
+from saturation.cli.shared import Context, say, working_options
 
 
 @click.command("settings")
@@ -36,13 +38,72 @@ def serve_command(context: Context, port: int, address: str) -> None:
     os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", "app.py", *options], environment)
 
 
-@click.command("work", hidden=True)
+@click.command("work")
+@working_options
+@click.option("--idle", default=0.0, show_default=True, help="Seconds to wait for more when nothing is left.")
+@click.option("--single", is_flag=True, hidden=True, help="Leave at once if such a worker runs already.")
+@click.pass_obj
+def work_command(context: Context, workers: int, dask: str | None, idle: float, single: bool) -> None:
+    """Work on the queue until it is empty: what pages asked for, and what killed sweeps left."""
+    from saturation.jobs import board
+    from saturation.jobs.lanes import lanes_for
+    from saturation.jobs.runner import Runner
+
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # in order: jobs go back at once
+    context.settings.workers_path.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if single:
+            try:
+                stack.enter_context(board.single(context.settings).acquire(timeout=0))
+            except Timeout:
+                return
+        Runner(
+            context.settings,
+            lambda presence: lanes_for(context.settings, presence.tell, workers, dask),
+            idle_seconds=idle,
+        ).run()
+
+
+@click.group("queue")
+def queue_group() -> None:
+    """Look at the queue, cancel or retry what was asked for."""
+
+
+@queue_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def queue_list(context: Context, as_json: bool) -> None:
+    """List what was asked for, newest first."""
+    from saturation.jobs import board
+
+    context.store.ensure()
+    found = board.jobs(context.settings, revive=False)
+    listed = [
+        {name: getattr(job, name) for name in ("id", "title", "kind", "state", "done", "total", "failed", "error")}
+        for job in found
+    ]
+    lines = [
+        f"{job.id}  {job.state:<9} {job.done:>4} of {job.total:<4} {job.title}{f': {job.error}' if job.error else ''}"
+        for job in found
+    ]
+    say({"jobs": listed}, as_json, "\n".join(lines) or "The queue is empty.")
+
+
+@queue_group.command("cancel")
 @click.argument("job_id")
 @click.pass_obj
-def work_command(context: Context, job_id: str) -> None:
-    """Run a job that a page has started."""
-    from saturation.jobs.worker import work
+def queue_cancel(context: Context, job_id: str) -> None:
+    """Stop a job; what it has measured stays."""
+    from saturation.jobs import board
 
-    job = work(context.settings, job_id)
-    if job.state == "failed":
-        raise SaturationError(job.error or "The job failed.")
+    board.cancel(context.settings, job_id)
+
+
+@queue_group.command("retry")
+@click.argument("job_id")
+@click.pass_obj
+def queue_retry(context: Context, job_id: str) -> None:
+    """Run what failed or was cancelled of a job again, in a worker of its own."""
+    from saturation.jobs import board
+
+    board.retry(context.settings, job_id)

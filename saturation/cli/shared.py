@@ -87,3 +87,10 @@ def measuring_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*args, request=request, **options)
 
     return wrapped
+
+
+def working_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options on who does the work."""
+    workers = click.option("--workers", default=1, show_default=True, help="Processes of this machine that measure.")
+    dask = click.option("--dask", metavar="ADDRESS", help="Dask scheduler whose workers measure: tcp://host:8786.")
+    return workers(dask(command))

@@ -1,6 +1,6 @@
 """Audit a model: gather the content ids of its checkpoints, compare them, and mark the doubtful ones in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from saturation.checkpoints.audit import Audit, audit
 from saturation.checkpoints.source import open_source
 from saturation.errors import InputError
 from saturation.families.model import Checkpoint
+from saturation.settings import Settings
 from saturation.store import Store, queries
+
+Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,15 @@ def audit_model(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) ->
     return found, gathered.received
 
 
-def audit_published(store: Store, checkpoints: Sequence[Checkpoint], cache: Path) -> int:
-    """Audit every published model of which some checkpoints are about to be measured; returns the bytes received.
+def run_job(settings: Settings, options: Mapping[str, Any], report: Report) -> int:
+    """Audit a published model of which some checkpoints are about to be measured; returns the bytes received.
 
-    All revisions of a model are compared, not only those chosen: a stale branch may repeat one that is not.
+    options: family and model. All revisions are compared, not only those chosen: a stale branch may repeat one that
+    is not. Raises CheckpointError, HubError.
     """
-    received = 0
-    for family, model in dict.fromkeys((item.family, item.model) for item in checkpoints if item.path is None):
-        every = list(library.list_checkpoints(cache, family, model).values())
-        if len(every) > 1:
-            received += audit_model(store, every, cache)[1]
-    return received
+    report(0, 1, "comparing content ids")
+    every = list(library.list_checkpoints(settings.cache, options["family"], options["model"]).values())
+    return audit_model(Store(settings.store_path), every, settings.cache)[1] if len(every) > 1 else 0
 
 
 def as_json(found: Audit) -> dict[str, Any]:

@@ -1,210 +1,247 @@
-"""Jobs that a page starts: one worker process each, one at a time, with progress in a file beside the store.
+"""What a page asks of the queue: start work, list it with its progress, cancel, retry, dismiss. Imports no torch.
 
-The dashboard's process never measures: it starts `python -m saturation work JOB` and reads the job's file.
+The dashboard's process never measures: it puts jobs into the queue and sees to it that a worker process runs.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from saturation.checkpoints import library
+from saturation.checkpoints.resolve import resolve
 from saturation.errors import JobError
+from saturation.families import registry
+from saturation.families.model import Checkpoint
+from saturation.jobs import perform, plan
+from saturation.jobs.presence import Life, Progress, Watch, lives, living
 from saturation.jobs.request import Request
 from saturation.settings import ROOT, Settings
+from saturation.store import Store, queue
 
-ACTIVE = ("waiting", "running")
+ACTIVE = queue.ACTIVE
+# Somebody looks at a page and waits; a sweep from the command line comes after.
+PAGE_PRIORITY = 10
+# How long a worker may take to see that it is no longer wanted before its process is ended.
 STOP_SECONDS = 5.0
-_started: dict[str, subprocess.Popen[bytes]] = {}
+# A worker that has nothing to do waits a little for more, since starting one takes seconds.
+IDLE_SECONDS = 20
+RESTART_SECONDS = 15.0
+_started: list[subprocess.Popen[bytes]] = []
+_restarted: dict[Path, float] = {}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What was asked for, and how far it has come. state: waiting, running, done, failed or cancelled.
+    """What was asked for at once, and how far it has come. state: waiting, running, done, failed or cancelled.
 
-    kind: which work it is, one of `worker.KINDS`. `measure` takes targets, measures and text; others take `options`.
+    kind: measure, heads, ngram or playground. done of total: checkpoints, or the share of other work in percent.
     """
 
     id: str
     title: str
-    targets: tuple[str, ...]
-    measures: tuple[str, ...]
-    text: str | None
+    kind: str
     state: str
     done: int
     total: int
+    failed: int
+    measures: tuple[str, ...]
     message: str
     error: str | None
-    started: datetime
+    asked: datetime
+    started: datetime | None
     finished: datetime | None
-    pid: int | None
-    kind: str = "measure"
-    options: Mapping[str, Any] = field(default_factory=dict)
 
-
-def _file(settings: Settings, job_id: str) -> Path:
-    if not job_id.isalnum():
-        raise JobError(f"'{job_id}' is no job.")
-    return settings.jobs_path / f"{job_id}.json"
-
-
-def save(settings: Settings, job: Job) -> None:
-    """Write a job's state in one step, so that a reader never sees half of it."""
-    path = _file(settings, job.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(asdict(job), default=datetime.isoformat), encoding="utf-8")
-    part.replace(path)
-
-
-def read(settings: Settings, job_id: str) -> Job:
-    """One job. Raises JobError when there is none of this id."""
-    try:
-        values = json.loads(_file(settings, job_id).read_text(encoding="utf-8"))
-        for name in ("started", "finished"):
-            values[name] = datetime.fromisoformat(values[name]) if values[name] else None
-        return Job(**values | {name: tuple(values[name]) for name in ("targets", "measures")})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JobError(f"There is no job {job_id}; it may have been dismissed.") from error
+    @property
+    def share(self) -> float:
+        """How far it is, between 0 and 1."""
+        return self.done / max(self.total, 1)
 
 
 def submit(settings: Settings, targets: Sequence[str], measures: Sequence[str], text: str | None = None) -> str:
-    """Start a worker for these targets and return the job's id. Raises SaturationError."""
+    """Ask for measures of targets, before all that waits; returns the job's id. Raises SaturationError."""
     if not targets:
         raise JobError("No checkpoint was chosen; pick at least one step.")
-    Request(measures=tuple(measures), text=text)
-    title = targets[0] if len(targets) == 1 else f"{targets[0]} and {len(targets) - 1} more"
-    job = replace(_new(title, len(targets)), targets=tuple(targets), measures=tuple(measures), text=text)
-    return _launch(settings, job)
+    request = Request(measures=tuple(measures), text=text)
+    checkpoints = [checkpoint for target in targets for checkpoint in _checkpoints(settings, target)]
+    return _ask(settings, plan.title(checkpoints), plan.jobs(checkpoints, request))
 
 
 def start(settings: Settings, kind: str, title: str, options: Mapping[str, Any]) -> str:
-    """Start a worker for work of another kind and return the job's id; options are plain values."""
-    return _launch(settings, replace(_new(title, 1), kind=kind, options=dict(options)))
+    """Ask for work of another kind and return the job's id; options are plain values. Raises UnknownNameError."""
+    if kind not in perform.KINDS:
+        raise registry.unknown("kind of job", kind, [*perform.KINDS])
+    return _ask(settings, title, [plan.other(kind, title, dict(options))])
 
 
-def _new(title: str, total: int) -> Job:
-    return Job(
-        id=uuid.uuid4().hex[:12],
-        title=title,
-        targets=(),
-        measures=(),
-        text=None,
-        state="waiting",
-        done=0,
-        total=total,
-        message="starting",
-        error=None,
-        started=datetime.now(UTC),
-        finished=None,
-        pid=None,
-    )
+def _checkpoints(settings: Settings, target: str) -> list[Checkpoint]:
+    """What a target names, by what is known already where that is enough, without asking the hub."""
+    name, _, step = target.rpartition("@")
+    family, _, model = name.partition("/")
+    if family in registry.families() and step.isdecimal():
+        known = {number or 0: found for number, found in library.checkpoints(settings.cache, family, model).items()}
+        if int(step) in known:
+            return [known[int(step)]]
+    return resolve(target, settings.cache)
 
 
-def _launch(settings: Settings, job: Job) -> str:
-    save(settings, job)
-    log = _file(settings, job.id).with_suffix(".log")
+def _ask(settings: Settings, title: str, jobs: Sequence[queue.Asked]) -> str:
+    job_id = queue.ask(Store(settings.store_path), title, jobs, PAGE_PRIORITY)
+    ensure_worker(settings)
+    return job_id
+
+
+def ensure_worker(settings: Settings) -> None:
+    """Start a worker process, unless one runs that takes whatever waits. It ends by itself when nothing is left."""
+    _started[:] = [worker for worker in _started if worker.poll() is None]
+    settings.workers_path.mkdir(parents=True, exist_ok=True)
+    if _held(settings):
+        return
     environment = os.environ | {"SATURATION_CACHE": str(settings.cache), "SATURATION_MODE": settings.mode}
-    with log.open("wb") as stream:
+    with (settings.workers_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "saturation", "work", job.id],
+            [sys.executable, "-m", "saturation", "work", "--idle", str(IDLE_SECONDS), "--single"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
         )
-    _started[job.id] = worker
-    save(settings, replace(read(settings, job.id), pid=worker.pid))
-    return job.id
+    _started.append(worker)
+    _restarted[settings.workers_path] = time.monotonic()
 
 
-def _alive(job: Job) -> bool:
-    """Whether the job's worker runs. A child of this process is reaped on the way."""
-    worker = _started.get(job.id)
-    if worker is not None:
-        return worker.poll() is None
-    if job.pid is None:
-        return (datetime.now(UTC) - job.started).total_seconds() < STOP_SECONDS
+def single(settings: Settings) -> FileLock:
+    """The lock of the one worker that pages start."""
+    return FileLock(settings.workers_path / "single.lock")
+
+
+def _held(settings: Settings) -> bool:
+    lock = single(settings)
     try:
-        os.kill(job.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs under another user
-        pass
-    return _is_worker(job)
-
-
-def _is_worker(job: Job) -> bool:
-    """Whether the process of the job's id is its worker: after a restart the id can be another program's."""
-    try:
-        return job.id.encode() in Path(f"/proc/{job.pid}/cmdline").read_bytes()
-    except OSError:  # no /proc on this system
+        lock.acquire(timeout=0)
+    except Timeout:
         return True
+    lock.release()
+    return False
 
 
-def jobs(settings: Settings) -> list[Job]:
-    """All jobs, newest first. One whose worker died is marked failed, with what to do."""
-    if not settings.jobs_path.is_dir():
+def _revive(settings: Settings) -> None:
+    """Start a worker for jobs that nobody is at: theirs has died. Not again and again, should it die at once."""
+    if time.monotonic() - _restarted.get(settings.workers_path, float("-inf")) < RESTART_SECONDS:
+        return
+    if not living(settings.workers_path):
+        ensure_worker(settings)
+
+
+def jobs(settings: Settings, revive: bool = True) -> list[Job]:
+    """All that was asked for, newest first. revive: start a worker where jobs are left that nobody is at."""
+    store = Store(settings.store_path)
+    if not store.path.exists():
         return []
-    found = []
-    for path in settings.jobs_path.glob("*.json"):
-        try:
-            job = read(settings, path.stem)
-            if job.state in ACTIVE and not _alive(job):
-                job = _settle(settings, path.stem)
-        except JobError:  # dismissed by another page between the listing and the reading
-            continue
-        found.append(job)
-    return sorted(found, key=lambda job: job.started, reverse=True)
+    found = queue.requests(store)
+    if found.empty:
+        return []
+    if revive and settings.mode != "demo" and int(found["waiting"].sum() + found["running"].sum()):
+        _revive(settings)
+    doing = {group: progress for life in lives(settings.workers_path) for group, progress in life.doing.items()}
+    return [_job(store, row, doing) for row in found.to_dict("records")]
 
 
-def _settle(settings: Settings, job_id: str) -> Job:
-    """Read again after the worker's end (it may have finished just now); else mark the job as failed."""
-    job = read(settings, job_id)
-    if job.state in ACTIVE:
-        error = "The worker stopped before the end; start again: what was measured is kept."
-        job = replace(job, state="failed", error=error, finished=datetime.now(UTC))
-        save(settings, job)
-    return job
+def _job(store: Store, row: dict[Hashable, Any], doing: Mapping[str, Progress]) -> Job:
+    state = _state(row)
+    done, total, message = int(row["ended"]), int(row["groups"]), ""
+    if state == "running":
+        groups = queue.running_groups(store, row["request_id"])
+        now = [doing[group] for group in groups if group in doing]
+        message = "; ".join(progress.line() for progress in now)
+        if row["kind"] != plan.MEASURE and now:
+            done, total = now[0].done, now[0].total
+    return Job(
+        id=row["request_id"],
+        title=row["title"],
+        kind=row["kind"],
+        state=state,
+        done=done,
+        total=total,
+        failed=int(row["failed"]),
+        measures=tuple(row["measures"]),
+        message=message or state,
+        error=None if pd.isna(row["error"]) else row["error"],
+        asked=row["asked_at"].to_pydatetime(),
+        started=None if pd.isna(row["started_at"]) else row["started_at"].to_pydatetime(),
+        finished=None if pd.isna(row["finished_at"]) else row["finished_at"].to_pydatetime(),
+    )
+
+
+def _state(row: dict[Hashable, Any]) -> str:
+    if row["running"] or (row["waiting"] and row["ended"]):
+        return "running"
+    if row["waiting"]:
+        return "waiting"
+    if row["failed"]:
+        return "failed"
+    return "cancelled" if row["cancelled"] else "done"
+
+
+def find(settings: Settings, job_id: str) -> Job:
+    """One job. Raises JobError when there is none of this id."""
+    for job in jobs(settings, revive=False):
+        if job.id == job_id:
+            return job
+    raise JobError(f"There is no job {job_id}; it may have been dismissed.")
 
 
 def cancel(settings: Settings, job_id: str) -> None:
-    """Stop a job's worker; every checkpoint that it finished stays measured."""
-    job = read(settings, job_id)
-    if job.state not in ACTIVE:
-        return
-    if job.pid is not None and _alive(job):
-        _signal(job.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while _alive(job) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if _alive(job):
-            _signal(job.pid, signal.SIGKILL)
-    job = read(settings, job_id)
-    if job.state in ACTIVE:
-        save(settings, replace(job, state="cancelled", message="cancelled", finished=datetime.now(UTC)))
+    """Stop a job; every checkpoint that is finished stays measured. A worker that does not see it in time is ended."""
+    store = Store(settings.store_path)
+    find(settings, job_id)
+    queue.cancel(store, job_id)
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        if find(settings, job_id).state not in ACTIVE:
+            return
+        time.sleep(0.1)
+    for life in lives(settings.workers_path):
+        if set(life.doing) & set(queue.running_groups(store, job_id)):
+            _end(settings, life)
+    queue.release(store, Watch(settings.workers_path).dead(queue.workers(store)))
+    ensure_worker(settings)
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _end(settings: Settings, life: Life) -> None:
+    """End a worker that hangs in a computation; the system frees its lock, and what it was at can be put back."""
     try:
-        os.kill(pid, number)
-    except ProcessLookupError:
+        command = Path(f"/proc/{life.pid}/cmdline").read_bytes()
+    except OSError:
         return
+    if life.pid == os.getpid() or b"saturation" not in command:  # the number may be another program's by now
+        return
+    os.kill(life.pid, signal.SIGKILL)
+    deadline = time.monotonic() + STOP_SECONDS
+    while living(settings.workers_path, [life.worker]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def retry(settings: Settings, job_id: str) -> None:
+    """Let what failed or was cancelled of a job run again."""
+    find(settings, job_id)
+    queue.retry(Store(settings.store_path), job_id)
+    ensure_worker(settings)
 
 
 def dismiss(settings: Settings, job_id: str) -> None:
     """Take a finished job off the list. Raises JobError for one that still runs."""
-    if read(settings, job_id).state in ACTIVE:
+    if find(settings, job_id).state in ACTIVE:
         raise JobError("This job still runs; cancel it first.")
-    for suffix in (".json", ".log"):
-        _file(settings, job_id).with_suffix(suffix).unlink(missing_ok=True)
-    _started.pop(job_id, None)
+    queue.dismiss(Store(settings.store_path), job_id)

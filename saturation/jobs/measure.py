@@ -1,7 +1,8 @@
 """Measure one checkpoint: what is stored is read, what is missing is computed and stored in one transaction."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from saturation.checkpoints.load import Shape, load_model, pick_device, read_hea
 from saturation.checkpoints.source import Source, open_source
 from saturation.families import registry
 from saturation.families.model import Checkpoint
+from saturation.jobs import memory
 from saturation.jobs.head import alignment_values, spectrum_values
 from saturation.jobs.request import HEAD_MEASURES, PASS_MEASURES, VERSIONS, Request
 from saturation.jobs.scored_text import CountedText, ScoredText, TextReader
@@ -23,6 +25,7 @@ from saturation.measures.loss import Loss
 from saturation.store import CheckpointRow, Measurement, Store
 
 Progress = Callable[[str, int, int], None]
+Held = Callable[[Iterable[str]], Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ def bytes_of(measurements: Iterable[Measurement]) -> int:
     return sum(reads.values())
 
 
+def _nothing(ids: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
+    """Nothing is held: everything is computed."""
+    return {}
+
+
 class Measurer:
     """Measures checkpoints one after another under one request; texts and tokens are prepared once."""
 
@@ -55,43 +63,79 @@ class Measurer:
         self.store = store
         self.cache = cache or store.path.parent
         self.request = request
-        self.device = pick_device(request.device)
-        self._reader = TextReader(request)
+        self._computer = Computer(request, self.cache)
 
     def measure(self, checkpoint: Checkpoint, force: bool = False, progress: Progress | None = None) -> Result:
         """Read or compute what the request asks of one checkpoint.
 
         progress is called with (what is being done, done, total). Raises SaturationError; nothing is then stored.
         """
+        held = _nothing if force else self.store.load
+        result = self._computer.compute(checkpoint, self.request.measures, held, progress)
+        self.store.add(item for item in result.measurements if item.measure in result.computed)
+        return result
+
+
+class Computer:
+    """Computes what is missing of checkpoints, without a store: a worker on another machine can do it.
+
+    gate: held while computing and free while reading, so that one checkpoint is read while another is computed.
+    most_bytes: memory that a checkpoint may take.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        cache: Path,
+        gate: AbstractContextManager[object] | None = None,
+        most_bytes: int | None = None,
+    ) -> None:
+        self.request = request
+        self.cache = cache
+        self.device = pick_device(request.device)
+        self._gate = gate or nullcontext()
+        self._most_bytes = most_bytes
+        self._reader = TextReader(request)
+
+    def compute(
+        self, checkpoint: Checkpoint, measures: Sequence[str], held: Held, progress: Progress | None = None
+    ) -> Result:
+        """Compute those of the measures that are not held. held: ids -> values of those ids that are known.
+
+        Raises SaturationError, MemoryBoundError among them before anything large is read.
+        """
         report = progress or (lambda what, done, total: None)
+        report("reading the head", 0, 1)
         source = open_source(checkpoint, self.cache, self.request.keep)
         head, shape = read_head(source, self.request.head_tensor)
         row = checkpoint_row(checkpoint, source, shape)
         head_bytes = source.bytes_read
-        text = self._reader.read(checkpoint, source, shape) if self.request.needs_pass else None
-        counted = self._reader.count(checkpoint, source) if "alignment" in self.request.measures else None
+        needs_pass = any(measure in PASS_MEASURES for measure in measures)
+        text = self._reader.read(checkpoint, source, shape) if needs_pass else None
+        counted = self._reader.count(checkpoint, source) if "alignment" in measures else None
         # One time for all: measures of one pass are told from those of another by it.
         plan = self._plan(row, head.dtype, shape.head_tensor)
-        planned = {name: self._plan_measure(plan, name, text, counted) for name in self.request.measures}
-        stored = {} if force else self.store.load(item.measurement_id for item in planned.values())
+        planned = {name: self._plan_measure(plan, name, text, counted) for name in measures}
+        stored = held(item.measurement_id for item in planned.values())
         done = {
             name: replace(item, **stored[item.measurement_id])
             for name, item in planned.items()
             if item.measurement_id in stored
         }
         missing = [name for name in planned if name not in done]
-        if "spectrum" in missing:
-            report("singular values", 0, 1)
-            done["spectrum"] = replace(planned["spectrum"], bytes_read=head_bytes, **spectrum_values(head))
-        if "alignment" in missing and counted is not None:
-            report("leading directions", 0, 1)
-            values = alignment_values(head, counted.tokens)
-            done["alignment"] = replace(planned["alignment"], bytes_read=source.bytes_read, **values)
+        memory.check(checkpoint.name, row, head.dtype.itemsize, missing, self.request.dtype, self._most_bytes)
+        with self._gate:
+            if "spectrum" in missing:
+                report("singular values", 0, 1)
+                done["spectrum"] = replace(planned["spectrum"], bytes_read=head_bytes, **spectrum_values(head))
+            if "alignment" in missing and counted is not None:
+                report("leading directions", 0, 1)
+                values = alignment_values(head, counted.tokens)
+                done["alignment"] = replace(planned["alignment"], bytes_read=source.bytes_read, **values)
         of_text = [planned[name] for name in missing if name in PASS_MEASURES]
         if of_text and text is not None:
             done |= self._forward(checkpoint, source, of_text, text, report)
-        self.store.add(done[name] for name in missing)
-        return Result(row, tuple(done[name] for name in self.request.measures), tuple(missing))
+        return Result(row, tuple(done[name] for name in measures), tuple(missing))
 
     def _plan(self, row: CheckpointRow, head_dtype: torch.dtype, head_tensor: str) -> Measurement:
         """A measurement of the head without its values: all that its id depends on."""
@@ -138,22 +182,26 @@ class Measurer:
         report: Progress,
     ) -> dict[str, Measurement]:
         """All text measures from one forward pass."""
-        start, before = time.perf_counter(), source.bytes_read
+        before = source.bytes_read
         names = {item.measure for item in planned}
-        report("loading the model", 0, len(text.ids))
-        with source.model() as folder:
+        report("fetching the model", 0, len(text.ids))
+        with ExitStack() as stack:
+            folder = stack.enter_context(source.model())
+            stack.enter_context(self._gate)
+            start = time.perf_counter()
+            report("loading the model", 0, len(text.ids))
             parts = load_model(folder, self.request.dtype, self.device)
-        measured = measure_text(
-            parts,
-            text.ids,
-            text.first_token,
-            text.context_length,
-            words=text.words,
-            utf8_bytes=text.utf8_bytes,
-            loss="loss" in names,
-            anisotropy="anisotropy" in names,
-            progress=lambda done, total: report("forward pass", done, total),
-        )
+            measured = measure_text(
+                parts,
+                text.ids,
+                text.first_token,
+                text.context_length,
+                words=text.words,
+                utf8_bytes=text.utf8_bytes,
+                loss="loss" in names,
+                anisotropy="anisotropy" in names,
+                progress=lambda done, total: report("forward pass", done, total),
+            )
         values = {}
         if measured.anisotropy:
             values["anisotropy"] = _anisotropy(measured.anisotropy)

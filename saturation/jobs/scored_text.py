@@ -1,6 +1,7 @@
 """A text as one checkpoint reads it: tokens, the first input, the windows."""
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from saturation import texts
 from saturation.checkpoints.load import Shape
 from saturation.checkpoints.source import Source
-from saturation.checkpoints.tokens import Tokens, find_tokenizer, tokenize
+from saturation.checkpoints.tokens import Tokens, find_tokenizer, tokenize, tokenizer_id
 from saturation.errors import CheckpointError, InputError, TextError
 from saturation.families import registry
 from saturation.families.model import Checkpoint
@@ -49,17 +50,20 @@ class ScoredText:
 
 
 class TextReader:
-    """Reads the requested text for one checkpoint after another; each tokenizer sees a text once."""
+    """Reads the requested text for one checkpoint after another; each tokenizer sees a text once, on any thread."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self._texts: dict[str | None, texts.Text] = {}
-        self._tokens: dict[tuple[Path, str], Tokens] = {}
+        self._tokens: dict[tuple[str, str], Tokens] = {}
+        self._lock = threading.Lock()
 
     def count(self, checkpoint: Checkpoint, source: Source) -> CountedText:
         """The text as tokens of this checkpoint. Raises TextError, CheckpointError without a tokenizer."""
-        text = self._text(registry.family(checkpoint.family).text_of(checkpoint.model))
-        tokens = self._tokenized(find_tokenizer(source, self.request.tokenizer), text)
+        tokenizer = find_tokenizer(source, self.request.tokenizer)
+        with self._lock:
+            text = self._text(registry.family(checkpoint.family).text_of(checkpoint.model))
+            tokens = self._tokenized(tokenizer, text)
         if len(tokens.ids) < 2:
             raise TextError(
                 f"The text '{text.name}' has {len(tokens.ids)} token(s) for this model; give one of at least two."
@@ -109,8 +113,8 @@ class TextReader:
         return self._texts[default]
 
     def _tokenized(self, tokenizer: Path, text: texts.Text) -> Tokens:
-        key = (tokenizer, text.text_id)
-        if key not in self._tokens:  # the last one only: each step folder of a run may bring its own tokenizer
+        key = (tokenizer_id(tokenizer), text.text_id)
+        if key not in self._tokens:  # the last one only: the texts of large corpora take much memory
             self._tokens = {key: tokenize(tokenizer, text.content, self.request.max_tokens)}
         return self._tokens[key]
 

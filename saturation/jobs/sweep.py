@@ -5,13 +5,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from saturation.checkpoints import library
 from saturation.checkpoints.resolve import resolve
-from saturation.errors import InputError, SaturationError
+from saturation.errors import InputError
 from saturation.families import registry
 from saturation.families.model import Checkpoint
-from saturation.jobs.audit import audit_published
-from saturation.jobs.measure import Measurer
+from saturation.jobs import plan
+from saturation.jobs.lanes import lanes_for
+from saturation.jobs.request import Request
+from saturation.jobs.runner import Runner
+from saturation.settings import Settings
+from saturation.store import Store, queue
 
 Report = Callable[[int, int, str], None]
 
@@ -97,36 +103,53 @@ def pick_steps(known: Sequence[int], steps: str) -> list[int]:
 
 
 def sweep(
-    measurer: Measurer, checkpoints: Sequence[Checkpoint], report: Report | None = None, force: bool = False
+    settings: Settings,
+    checkpoints: Sequence[Checkpoint],
+    request: Request,
+    report: Report | None = None,
+    force: bool = False,
+    workers: int = 1,
+    dask: str | None = None,
 ) -> SweepResult:
-    """Measure each checkpoint; one that fails is noted and the rest go on. report(done, total, message).
+    """Measure each checkpoint through the queue; one that fails is noted and the rest go on.
 
     Published models are audited first, so that doubtful checkpoints are marked before they are drawn.
+    report(done, total, message). workers: processes of this machine.
+    dask: address of a scheduler whose workers measure instead.
+    Stopped by the user, it cancels what waits; killed, it leaves the queue to the next worker.
     """
-    result, total = SweepResult(checkpoints=len(checkpoints)), len(checkpoints)
-    tell = report or (lambda done, total, message: None)
-    tell(0, total, "comparing content ids")
+    if not checkpoints:
+        return SweepResult()
+    store = Store(settings.store_path)
+    jobs = plan.jobs(checkpoints, request)
+    request_id = queue.ask(store, plan.title(checkpoints), jobs, force=force)
+    runner = Runner(
+        settings, lambda presence: lanes_for(settings, presence.tell, workers, dask), request_id, report=report
+    )
     try:
-        result.bytes_read = audit_published(measurer.store, checkpoints, measurer.cache)
-    except SaturationError as error:
-        result.failed["audit"] = str(error)
-    for done, checkpoint in enumerate(checkpoints):
-        tell(done, total, checkpoint.name)
+        runner.run()
+    except KeyboardInterrupt:
+        queue.cancel(store, request_id)
+        raise
+    result = _result(queue.jobs_of(store, request_id), len(checkpoints))
+    queue.dismiss(store, request_id)
+    return result
 
-        def within(what: str, part: int, whole: int, done: int = done, name: str = checkpoint.name) -> None:
-            share = f" {part / whole:.0%}" if whole > 1 else ""
-            tell(done, total, f"{name}: {what}{share}")
 
-        try:
-            measured = measurer.measure(checkpoint, force=force, progress=within)
-        except SaturationError as error:
-            result.failed[checkpoint.name] = str(error)
-            continue
-        if measured.computed:
+def _result(jobs: pd.DataFrame, checkpoints: int) -> SweepResult:
+    """Count what became of a request's jobs, checkpoint by checkpoint."""
+    result = SweepResult(checkpoints=checkpoints)
+    for _, group in jobs.groupby("group_id", sort=False):
+        first = group.iloc[0]
+        if first["state"] != "done":
+            name = first["kind"] if first["kind"] == plan.AUDIT else first["target"]
+            result.failed[name] = first["error"] or "It was cancelled; run the sweep again."
+        elif first["kind"] == plan.AUDIT:
+            result.bytes_read += int(first["bytes_read"])
+        elif group["computed"].any():
             result.computed += 1
-            result.bytes_read += measured.bytes_read
-            result.weight_bytes += measured.checkpoint.weight_bytes or 0
+            result.bytes_read += int(first["bytes_read"])
+            result.weight_bytes += int(first["weight_bytes"])
         else:
             result.stored += 1
-    tell(total, total, "done")
     return result

@@ -170,6 +170,39 @@ def m004_bottleneck(connection: Connection) -> None:
     )
 
 
+@migration
+def m005_queue(connection: Connection) -> None:
+    """Work that was asked for (see `queue`): requests, their jobs, and which belongs to which."""
+    connection.execute(
+        """
+        CREATE TABLE jobs (
+            job_id VARCHAR PRIMARY KEY,
+            group_id VARCHAR NOT NULL,
+            kind VARCHAR NOT NULL,
+            target VARCHAR NOT NULL,
+            measure VARCHAR,
+            settings VARCHAR NOT NULL,
+            place BIGINT NOT NULL,
+            priority INTEGER NOT NULL,
+            force BOOLEAN NOT NULL,
+            state VARCHAR NOT NULL,
+            cancel BOOLEAN NOT NULL,
+            deaths INTEGER NOT NULL,
+            worker VARCHAR,
+            error VARCHAR,
+            computed BOOLEAN,
+            bytes_read BIGINT,
+            weight_bytes BIGINT,
+            seconds DOUBLE,
+            started_at TIMESTAMPTZ,
+            finished_at TIMESTAMPTZ
+        );
+        CREATE TABLE requests (request_id VARCHAR PRIMARY KEY, title VARCHAR NOT NULL, asked_at TIMESTAMPTZ NOT NULL);
+        CREATE TABLE request_jobs (request_id VARCHAR NOT NULL, job_id VARCHAR NOT NULL);
+        """
+    )
+
+
 def applied(connection: Connection) -> set[str]:
     """Names of the steps that the file has had."""
     held = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()

@@ -1,7 +1,7 @@
 """The store: created on first use, filled from the bundled packs, written in whole transactions."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -109,17 +109,9 @@ class Store:
         if not rows:
             return 0
         self.ensure()
-        tables = _tables(rows)
         with self.write() as connection:
             connection.begin()
-            for name in ("checkpoints", "texts", "measurements"):
-                _upsert(connection, name, tables[name])
-            for name in OF_MEASUREMENTS:
-                table = tables[name]
-                connection.register("incoming", table)
-                connection.register("written", tables["measurements"])
-                connection.execute(f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)")
-                connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
+            write_measurements(connection, rows)
             connection.commit()
         return len(rows)
 
@@ -199,6 +191,18 @@ class Store:
         return held
 
 
+def write_measurements(connection: duckdb.DuckDBPyConnection, rows: Sequence[Measurement]) -> None:
+    """Write measurements with their checkpoints and texts inside the transaction that is open."""
+    tables = _tables(rows)
+    for name in ("checkpoints", "texts", "measurements"):
+        _upsert(connection, name, tables[name])
+    connection.register("written", tables["measurements"])
+    for name in OF_MEASUREMENTS:
+        connection.register("incoming", tables[name])
+        connection.execute(f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)")
+        connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
+
+
 def _upsert(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     if table.num_rows == 0:
         return
@@ -206,7 +210,7 @@ def _upsert(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -
     connection.execute(f"INSERT OR REPLACE INTO {name} BY NAME SELECT * FROM incoming")
 
 
-def _tables(rows: list[Measurement]) -> dict[str, pa.Table]:
+def _tables(rows: Sequence[Measurement]) -> dict[str, pa.Table]:
     """The rows of every table, as Arrow with the schema of the packs."""
     checkpoints = {row.checkpoint.checkpoint_id: row.checkpoint for row in rows}
     texts = {row.text.text_id: row.text for row in rows if row.text}

@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import labels
-from saturation.jobs import board
 from saturation.jobs.request import MEASURES
 from saturation.ui.tiles import aside
 
@@ -16,17 +15,10 @@ FEW = 20
 DONE, READY, AWAY, QUEUED = "● measured", "○ to do", "– not here", "◔ in a job"
 
 
-def queued(jobs: Sequence[board.Job], name: str) -> pd.DataFrame:
-    """Which steps and measures of a model running jobs are going to measure: columns step, measure."""
-    pairs = [
-        (int(target.rpartition("@")[2]), measure)
-        for job in jobs
-        if job.state in board.ACTIVE
-        for target in job.targets
-        if target.rpartition("@")[0] == name
-        for measure in job.measures
-    ]
-    return pd.DataFrame(pairs, columns=["step", "measure"])
+def queued(waiting: pd.DataFrame) -> pd.DataFrame:
+    """Which steps and measures of a model wait or run, from targets `family/model@step`: columns step, measure."""
+    steps = [int(target.rpartition("@")[2]) if "@" in target else 0 for target in waiting["target"]]
+    return pd.DataFrame({"step": pd.Series(steps, dtype="int64"), "measure": waiting["measure"].to_numpy()})
 
 
 def with_queue(known: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from saturation.jobs.metrics import Metric
 from saturation.jobs.verdict import judge_run, verdict_table
 from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
-from saturation.store import Store, queries
+from saturation.store import Store, queries, queue
 from saturation.ui import provenance as sources
 
 ALL = "All runs"  # the group of every model
@@ -54,6 +54,11 @@ def _query(name: str, path: str, signature: tuple[int, ...], arguments: tuple[An
 def _ask(name: str, *arguments: Any) -> pd.DataFrame:
     opened = store()
     return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
+
+
+def waiting_measures(name: str) -> pd.DataFrame:
+    """What is to be measured of `family/model`: columns target, measure."""
+    return queue.waiting_measures(store(), name)
 
 
 def measured_models() -> pd.DataFrame:

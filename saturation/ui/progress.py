@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -76,7 +75,7 @@ def _redraw_when_due() -> None:
 def _sidebar() -> None:
     _redraw_when_due()
     for job in active(board.jobs(data.settings())):
-        st.progress(job.done / max(job.total, 1), text=f"{_doing(job)} {job.title}: {_share(job)}{_stage(job)}")
+        st.progress(min(job.share, 1.0), text=f"{_doing(job)} {job.title}: {_share(job)}{_stage(job)}")
 
 
 def _listing() -> None:
@@ -97,6 +96,15 @@ def _job(job: board.Job) -> None:
             what = ", ".join(job.measures) or _doing(job).lower()
             about = job.message if running else f"{what} · {_took(job)}"
             st.caption(f"{_share(job)} · {about}", width="stretch")
+            if job.state in ("failed", "cancelled"):
+                st.button(
+                    "Retry",
+                    key=f"retry-{job.id}",
+                    on_click=_quietly,
+                    args=(board.retry, job.id),
+                    type="tertiary",
+                    icon=":material/replay:",
+                )
             st.button(
                 "Cancel" if running else "Dismiss",
                 key=f"end-{job.id}-{running}",
@@ -106,9 +114,10 @@ def _job(job: board.Job) -> None:
                 icon=":material/close:",
             )
         if running:
-            st.progress(job.done / max(job.total, 1))
+            st.progress(min(job.share, 1.0))
         if job.error:
-            st.error(job.error, icon=":material/error:")
+            others = f" ({job.failed} of {job.total} failed)" if job.failed > 1 else ""
+            st.error(plain(job.error) + others, icon=":material/error:")
 
 
 def _doing(job: board.Job) -> str:
@@ -119,7 +128,7 @@ def _share(job: board.Job) -> str:
     """How far a job is: counted for checkpoints, in percent where its parts are many and mean nothing to a reader."""
     if job.kind == "measure":
         return f"{job.done} of {job.total}"
-    return f"{job.done / max(job.total, 1):.0%}"
+    return f"{job.share:.0%}"
 
 
 def _stage(job: board.Job) -> str:
@@ -136,5 +145,7 @@ def _quietly(action: Callable[[Settings, str], None], job_id: str) -> None:
 
 
 def _took(job: board.Job) -> str:
-    seconds = ((job.finished or datetime.now(UTC)) - job.started).total_seconds()
+    if job.started is None or job.finished is None:
+        return "never begun"
+    seconds = max((job.finished - job.started).total_seconds(), 0.0)
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

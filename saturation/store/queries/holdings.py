@@ -90,6 +90,17 @@ def head_shapes(store: Store, family: str, model: str) -> dict[int, tuple[int, i
     return {int(step): (int(vocab_size), int(hidden_size)) for step, vocab_size, hidden_size in rows}
 
 
+def measurement_ids(store: Store, family: str, model: str, step: int | None) -> list[str]:
+    """Ids of all measurements of a checkpoint, whatever weights it had."""
+    with store.read() as connection:
+        rows = connection.execute(
+            "SELECT measurement_id FROM measurements JOIN checkpoints USING (checkpoint_id) "
+            "WHERE family = ? AND model = ? AND step IS NOT DISTINCT FROM ?",
+            [family, model, step],
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
 def texts(store: Store, family: str) -> pd.DataFrame:
     """The texts that a family was measured on, the most used first."""
     return store.frame(

@@ -1,0 +1,72 @@
+"""How much memory a checkpoint takes to be measured, and how much there is: what does not fit is refused beforehand."""
+
+import os
+from collections.abc import Sequence
+
+from saturation.errors import InputError, MemoryBoundError
+from saturation.jobs.request import PASS_MEASURES
+from saturation.store import CheckpointRow
+
+GB = 1e9
+# Not worth asking the machine how much it has.
+SMALL = 1_000_000_000
+# Python with torch and transformers, before anything is loaded.
+PROCESS_BYTES = 600_000_000
+# Of each layer the anisotropy keeps a sample of vectors in float32 (`measures.anisotropy.SAMPLE`).
+SAMPLE = 8192
+# States of a batch of windows and their attention inside one layer, and the logits of a chunk; measured, not exact.
+WORKING_BYTES = 400_000_000
+ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def needed(row: CheckpointRow, head_item_bytes: int, measures: Sequence[str], dtype: str) -> int:
+    """Bytes of memory that these measures of a checkpoint take, the process itself included.
+
+    head_item_bytes: of one weight of the head in its file. dtype: of the model that a text is run through.
+    """
+    hidden, head = row.hidden_size, row.vocab_size * row.hidden_size * head_item_bytes
+    # A block of rows in float64 and a product of it, the Gram matrix, its copy and its workspace.
+    spectrum = head + 8 * (2 * SAMPLE * hidden + 4 * hidden**2)
+    if not any(measure in PASS_MEASURES for measure in measures):
+        return PROCESS_BYTES + spectrum
+    parameters = row.parameters or (row.weight_bytes or 0) // head_item_bytes
+    model = parameters * ITEM_BYTES[dtype] + head
+    layers = ((row.layers or 1) + 2) * SAMPLE * hidden * 4
+    return PROCESS_BYTES + max(spectrum, model + layers + WORKING_BYTES)
+
+
+def bound() -> int:
+    """Bytes that a worker may use: SATURATION_MEMORY_GB, else nine tenths of the machine's or container's memory.
+
+    Raises InputError for a setting that is no positive number.
+    """
+    stated = os.environ.get("SATURATION_MEMORY_GB")
+    if stated:
+        try:
+            gigabytes = float(stated)
+        except ValueError:
+            gigabytes = 0.0
+        if not 0 < gigabytes < float("inf"):
+            raise InputError(f"SATURATION_MEMORY_GB is '{stated}'; set it to a number of gigabytes, such as 16.")
+        return int(gigabytes * GB)
+    from distributed.system import MEMORY_LIMIT  # knows containers
+
+    return int(0.9 * MEMORY_LIMIT)
+
+
+def check(
+    name: str, row: CheckpointRow, head_item_bytes: int, measures: Sequence[str], dtype: str, most_bytes: int | None
+) -> None:
+    """Raises MemoryBoundError, with the number that it needs, for a checkpoint that does not fit.
+
+    most_bytes: a worker's share; None for `bound`.
+    """
+    needs = needed(row, head_item_bytes, measures, dtype) if measures else 0
+    if needs < SMALL:
+        return
+    most_bytes = bound() if most_bytes is None else most_bytes
+    if needs > most_bytes:
+        raise MemoryBoundError(
+            f"{name} needs about {needs / GB:,.1f} GB of memory and {most_bytes / GB:,.1f} GB may be used; use a "
+            "larger machine, a smaller --dtype, fewer measures, or raise SATURATION_MEMORY_GB."
+        )

@@ -1,0 +1,168 @@
+"""Works on the queue: takes what is next, lets a lane do it, and is the one process that writes what comes back."""
+
+import queue as threads
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
+
+from saturation.errors import StoreBusyError, StoreError
+from saturation.jobs import plan
+from saturation.jobs.lanes import Lane
+from saturation.jobs.presence import Presence, Watch
+from saturation.settings import Settings
+from saturation.store import Store, queries, queue
+from saturation.store.queue import Given, Outcome
+
+Value = TypeVar("Value")
+LOOK_SECONDS = 0.5
+# The dead are looked for even where nothing was written: their locks say so, not the store.
+WATCH_SECONDS = 2.0
+# Somebody else may keep the store locked for long; what was computed meanwhile is held, not lost.
+PATIENCE_SECONDS = 600.0
+
+
+class Runner:
+    """One worker of the queue. Its lanes are made by `lanes(presence)`, so that they can tell their progress.
+
+    request_id: only this request's jobs, until all have ended, whoever does them; without it all jobs, until none has
+    been there for idle_seconds. report(done, total, message): groups of the request.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        lanes: Callable[[Presence], Sequence[Lane]],
+        request_id: str | None = None,
+        idle_seconds: float = 0.0,
+        report: Callable[[int, int, str], None] | None = None,
+    ) -> None:
+        self._store = Store(settings.store_path)
+        self._make_lanes = lanes
+        self._request_id, self._idle_seconds = request_id, idle_seconds
+        self._report = report
+        self._presence = Presence(settings.workers_path)
+        self._watch = Watch(settings.workers_path)
+        self._ended: threads.Queue[tuple[Given, Outcome | Exception]] = threads.Queue()
+        self._flying: dict[str, Lane] = {}
+        self._signature: tuple[int, ...] | None = None
+        self._watched = float("-inf")
+
+    def run(self) -> None:
+        """Work until there is nothing left to do. Raises StoreError where results cannot be written.
+
+        Whatever ends it, jobs that it was given and did not end go back to the queue, at the latest when the next
+        worker finds its lock free.
+        """
+        self._store.ensure()
+        try:
+            with self._presence:
+                lanes = self._make_lanes(self._presence)
+                try:
+                    self._work(lanes)
+                finally:
+                    for lane in lanes:
+                        lane.close()
+                    self._settle_all()
+                    self._patiently(lambda: queue.give_back(self._store, self._presence.worker))
+        except OSError as error:
+            raise StoreError(f"The folder {self._presence.folder} cannot be written ({error.strerror}).") from error
+
+    def _work(self, lanes: Sequence[Lane]) -> None:
+        idle_since = time.monotonic()
+        while True:
+            news = self._look()
+            given = news and self._fill(lanes)
+            if self._flying or given:
+                idle_since = time.monotonic()
+            elif self._finished(time.monotonic() - idle_since):
+                return
+            self._tell()
+            try:
+                self._settle(*self._ended.get(timeout=LOOK_SECONDS))
+            except threads.Empty:
+                continue
+            self._settle_all()
+
+    def _look(self) -> bool:
+        """Put jobs of the dead back and stop what nobody wants; whether anything may be new."""
+        signature = self._store.signature()
+        due = time.monotonic() - self._watched > WATCH_SECONDS
+        if signature == self._signature and not due:
+            return False
+        self._signature, self._watched = signature, time.monotonic()
+        others = self._patiently(lambda: queue.workers(self._store)) - {self._presence.worker}
+        dead = self._watch.dead(others)
+        if dead:
+            self._patiently(lambda: queue.release(self._store, dead))
+        if self._flying:
+            for group_id in self._patiently(lambda: queue.cancelled(self._store, self._presence.worker)):
+                if group_id in self._flying:
+                    self._flying[group_id].stop(group_id)
+        return True
+
+    def _fill(self, lanes: Sequence[Lane]) -> bool:
+        """Give each lane what it has room for; whether anything was given."""
+        any_given = False
+        for lane in lanes:
+            while sum(other is lane for other in self._flying.values()) < lane.slots:
+                given = self._next(lane.kinds)
+                if given is None:
+                    break
+                any_given = True
+                self._flying[given.group_id] = lane
+                lane.start(given, self._held(given), lambda group, outcome: self._ended.put((group, outcome)))
+        return any_given
+
+    def _next(self, kinds: Sequence[str]) -> Given | None:
+        return self._patiently(lambda: queue.give(self._store, self._presence.worker, kinds, self._request_id))
+
+    def _held(self, given: Given) -> dict[str, object]:
+        """Ids of what the store has of the checkpoint, so that it is not computed again."""
+        if given.force or given.kind != plan.MEASURE:
+            return {}
+        at = plan.read(given)[0]
+        ids = self._patiently(lambda: queries.measurement_ids(self._store, at.family, at.model, at.step))
+        return {key: {} for key in ids}
+
+    def _settle_all(self) -> None:
+        while not self._ended.empty():
+            self._settle(*self._ended.get())
+
+    def _settle(self, given: Given, outcome: Outcome | Exception) -> None:
+        """Write how a group ended; from then on its values are safe."""
+        self._flying.pop(given.group_id, None)
+        self._presence.forget(given.group_id)
+        self._signature = None
+        if isinstance(outcome, Exception):
+            raise outcome
+        self._patiently(lambda: queue.finish(self._store, self._presence.worker, given, outcome))
+
+    def _finished(self, idle: float) -> bool:
+        if self._request_id is None:
+            return idle >= self._idle_seconds
+        return self._patiently(lambda: queue.active(self._store, self._request_id)) == 0
+
+    def _tell(self) -> None:
+        if self._report is not None and self._request_id is not None:
+            request_id = self._request_id
+            done, total = self._patiently(lambda: queue.ended(self._store, request_id))
+            self._report(done, total, self._presence.message())
+
+    def _patiently(self, action: Callable[[], Value]) -> Value:
+        """The store's answer, however long another process keeps it locked within PATIENCE_SECONDS."""
+
+        def waiting(state: object) -> None:
+            self._presence.note("waiting for the store, which another process keeps locked")
+
+        attempts = Retrying(
+            retry=retry_if_exception_type(StoreBusyError),
+            stop=stop_after_delay(PATIENCE_SECONDS),
+            wait=wait_random(0.1, 1.0),
+            before_sleep=waiting,
+            reraise=True,
+        )
+        answer = attempts(action)
+        self._presence.note("")
+        return answer
