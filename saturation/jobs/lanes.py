@@ -15,8 +15,9 @@ from saturation.store.queue import Given, Outcome
 
 Ended = Callable[[Given, Outcome | Exception], None]
 Tell = Callable[[str, int, int, str], None]
-# One group computes while the next is read; a third would only hold memory.
-AT_ONCE = 2
+# One group computes while the next is read; a third would only hold memory, so it waits its turn, given out already:
+# what the queue takes for each overlaps with computing too.
+AT_ONCE, AHEAD = 2, 1
 CONNECT_SECONDS = 15
 
 
@@ -38,7 +39,7 @@ class Lane(Protocol):
 class ThreadLane:
     """This process: reading the next checkpoint overlaps with computing the one before. tell: progress of a group."""
 
-    slots = AT_ONCE
+    slots = AT_ONCE + AHEAD
 
     def __init__(self, settings: Settings, tell: Tell, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
@@ -104,7 +105,8 @@ class DaskLane:
 
     @property
     def slots(self) -> int:
-        return sum(self._client.nthreads().values())
+        threads = self._client.nthreads()
+        return sum(threads.values()) + AHEAD * len(threads)
 
     def start(self, given: Given, held: Mapping[str, Any], ended: Ended) -> None:
         future = self._client.submit(measure_there, given, frozenset(held), self._cache, self._most_bytes, pure=False)

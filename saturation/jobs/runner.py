@@ -47,6 +47,8 @@ class Runner:
         self._ended: threads.Queue[tuple[Given, Outcome | Exception]] = threads.Queue()
         self._flying: dict[str, Lane] = {}
         self._signature: tuple[int, ...] | None = None
+        self._room = True
+        self._counted = (0, 0)
         self._watched = float("-inf")
 
     def run(self) -> None:
@@ -72,13 +74,14 @@ class Runner:
     def _work(self, lanes: Sequence[Lane]) -> None:
         idle_since = time.monotonic()
         while True:
-            news = self._look()
-            given = news and self._fill(lanes)
-            if self._flying or given:
+            if self._look() or self._room:
+                self._fill(lanes)
+                self._count()
+            if self._flying:
                 idle_since = time.monotonic()
-            elif self._finished(time.monotonic() - idle_since):
-                return
             self._tell()
+            if not self._flying and self._finished(time.monotonic() - idle_since):
+                return
             try:
                 self._settle(*self._ended.get(timeout=LOOK_SECONDS))
             except threads.Empty:
@@ -86,10 +89,9 @@ class Runner:
             self._settle_all()
 
     def _look(self) -> bool:
-        """Put jobs of the dead back and stop what nobody wants; whether anything may be new."""
+        """Put jobs of the dead back and stop what nobody wants; whether others may have written anything."""
         signature = self._store.signature()
-        due = time.monotonic() - self._watched > WATCH_SECONDS
-        if signature == self._signature and not due:
+        if signature == self._signature and time.monotonic() - self._watched < WATCH_SECONDS:
             return False
         self._signature, self._watched = signature, time.monotonic()
         others = self._patiently(lambda: queue.workers(self._store)) - {self._presence.worker}
@@ -102,18 +104,17 @@ class Runner:
                     self._flying[group_id].stop(group_id)
         return True
 
-    def _fill(self, lanes: Sequence[Lane]) -> bool:
-        """Give each lane what it has room for; whether anything was given."""
-        any_given = False
+    def _fill(self, lanes: Sequence[Lane]) -> None:
+        """Give each lane what it has room for."""
+        self._room = False
         for lane in lanes:
             while sum(other is lane for other in self._flying.values()) < lane.slots:
                 given = self._next(lane.kinds)
                 if given is None:
                     break
-                any_given = True
                 self._flying[given.group_id] = lane
                 lane.start(given, self._held(given), lambda group, outcome: self._ended.put((group, outcome)))
-        return any_given
+        self._signature = self._store.signature()  # our own writing is no news
 
     def _next(self, kinds: Sequence[str]) -> Given | None:
         return self._patiently(lambda: queue.give(self._store, self._presence.worker, kinds, self._request_id))
@@ -134,7 +135,7 @@ class Runner:
         """Write how a group ended; from then on its values are safe."""
         self._flying.pop(given.group_id, None)
         self._presence.forget(given.group_id)
-        self._signature = None
+        self._room = True
         if isinstance(outcome, Exception):
             raise outcome
         self._patiently(lambda: queue.finish(self._store, self._presence.worker, given, outcome))
@@ -144,11 +145,14 @@ class Runner:
             return idle >= self._idle_seconds
         return self._patiently(lambda: queue.active(self._store, self._request_id)) == 0
 
-    def _tell(self) -> None:
+    def _count(self) -> None:
         if self._report is not None and self._request_id is not None:
             request_id = self._request_id
-            done, total = self._patiently(lambda: queue.ended(self._store, request_id))
-            self._report(done, total, self._presence.message())
+            self._counted = self._patiently(lambda: queue.ended(self._store, request_id))
+
+    def _tell(self) -> None:
+        if self._report is not None:
+            self._report(*self._counted, self._presence.message())
 
     def _patiently(self, action: Callable[[], Value]) -> Value:
         """The store's answer, however long another process keeps it locked within PATIENCE_SECONDS."""
