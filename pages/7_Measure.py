@@ -47,6 +47,7 @@ with reported():
             )
             steps = coverage.to_measure(known, measures, which, picked)
             st.caption(coverage.plan(known, measures, which, picked, steps))
+            coverage.cost(chosen.family, chosen.model, known, steps, measures)
             count = f"{len(steps)} checkpoint{'' if len(steps) == 1 else 's'}"
             if st.button(
                 f"Measure {count}" if steps else "Nothing to measure",

@@ -293,12 +293,12 @@ class TestMemory:
         assert saturation("sweep", run, "--measures", "spectrum", "--steps", "2").code == 0
 
     def test_by_hand(self) -> None:
-        row = store_rows.checkpoint(hidden_size=1000, vocab_size=50_000, layers=10, parameters=200_000_000)
+        row = memory.Sizes(1000, 50_000, layers=10, parameters=200_000_000, head_item_bytes=2)
         head, blocks = 50_000 * 1000 * 2, 8 * (2 * 8192 * 1000 + 4 * 1000**2)
-        assert memory.needed(row, 2, ["spectrum"], "float32") == memory.PROCESS_BYTES + head + blocks
-        whole = memory.needed(row, 2, ["spectrum", "loss"], "float32")
+        assert memory.needed(row, ["spectrum"], "float32") == memory.PROCESS_BYTES + head + blocks
+        whole = memory.needed(row, ["spectrum", "loss"], "float32")
         assert whole == memory.PROCESS_BYTES + memory.WORKING_BYTES + 800_000_000 + head + 12 * 8192 * 1000 * 4
-        assert whole - memory.needed(row, 2, ["loss"], "bfloat16") == 400_000_000
+        assert whole - memory.needed(row, ["loss"], "bfloat16") == 400_000_000
 
     def test_the_machine_has_some(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SATURATION_MEMORY_GB", raising=False)

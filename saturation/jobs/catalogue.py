@@ -7,6 +7,7 @@ import pandas as pd
 from saturation.checkpoints import library
 from saturation.families import registry
 from saturation.families.model import Model
+from saturation.jobs.memory import Sizes
 from saturation.jobs.request import MEASURES
 from saturation.settings import Settings
 from saturation.store import Store, queries
@@ -73,6 +74,19 @@ def families(settings: Settings, store: Store) -> list[dict[str, Any]]:
             )
         listed.append({"name": family.name, "title": family.title, "models": models})
     return listed
+
+
+def sizes(store: Store, family: str, model: str) -> Sizes | None:
+    """What decides the cost of measuring a model: as it was measured, else as the registry states it, else None."""
+    stated = registry.families()[family].models.get(model) if family in registry.families() else None
+    measured = queries.models(store)
+    of_model = measured[(measured["family"] == family) & (measured["model"] == model)]
+    shape = of_model.iloc[0] if len(of_model) else None
+    found = {field: _shape(field, shape, stated) for field in (*SHAPE, "vocab_size")}
+    hidden_size, vocab_size, parameters = found["hidden_size"], found["vocab_size"], found["parameters"]
+    if hidden_size is None or vocab_size is None or parameters is None:
+        return None
+    return Sizes(hidden_size, vocab_size, found["layers"] or 1, parameters)
 
 
 def _shape(field: str, measured: "pd.Series[Any] | None", stated: Model | None) -> int | None:

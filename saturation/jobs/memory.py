@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from saturation.errors import InputError, MemoryBoundError
 from saturation.jobs.request import PASS_MEASURES
@@ -19,19 +20,28 @@ WORKING_BYTES = 400_000_000
 ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def needed(row: CheckpointRow, head_item_bytes: int, measures: Sequence[str], dtype: str) -> int:
+class Sizes(NamedTuple):
+    """What the memory and time of a checkpoint depend on. head_item_bytes: of a weight of the head in its file."""
+
+    hidden_size: int
+    vocab_size: int
+    layers: int
+    parameters: int
+    head_item_bytes: int = 4
+
+
+def needed(sizes: Sizes, measures: Sequence[str], dtype: str) -> int:
     """Bytes of memory that these measures of a checkpoint take, the process itself included.
 
-    head_item_bytes: of one weight of the head in its file. dtype: of the model that a text is run through.
+    dtype: of the model that a text is run through.
     """
-    hidden, head = row.hidden_size, row.vocab_size * row.hidden_size * head_item_bytes
+    hidden, head = sizes.hidden_size, sizes.vocab_size * sizes.hidden_size * sizes.head_item_bytes
     # A block of rows in float64 and a product of it, the Gram matrix, its copy and its workspace.
     spectrum = head + 8 * (2 * SAMPLE * hidden + 4 * hidden**2)
     if not any(measure in PASS_MEASURES for measure in measures):
         return PROCESS_BYTES + spectrum
-    parameters = row.parameters or (row.weight_bytes or 0) // head_item_bytes
-    model = parameters * ITEM_BYTES[dtype] + head
-    layers = ((row.layers or 1) + 2) * SAMPLE * hidden * 4
+    model = sizes.parameters * ITEM_BYTES[dtype] + head
+    layers = (sizes.layers + 2) * SAMPLE * hidden * 4
     return PROCESS_BYTES + max(spectrum, model + layers + WORKING_BYTES)
 
 
@@ -61,7 +71,9 @@ def check(
 
     most_bytes: a worker's share; None for `bound`.
     """
-    needs = needed(row, head_item_bytes, measures, dtype) if measures else 0
+    parameters = row.parameters or (row.weight_bytes or 0) // head_item_bytes
+    sizes = Sizes(row.hidden_size, row.vocab_size, row.layers or 1, parameters, head_item_bytes)
+    needs = needed(sizes, measures, dtype) if measures else 0
     if needs < SMALL:
         return
     most_bytes = bound() if most_bytes is None else most_bytes

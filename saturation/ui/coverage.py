@@ -7,7 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import labels
+from saturation.jobs import catalogue
+from saturation.jobs.estimate import estimate
 from saturation.jobs.request import MEASURES
+from saturation.ui import data
 from saturation.ui.tiles import aside
 
 WHICH = ("All missing", "About 20", "Picked rows")
@@ -82,6 +85,21 @@ def plan(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Seque
     if away:
         return f"{away} checkpoints lack these measures, but their weights are not on this machine."
     return "Every checkpoint has these measures."
+
+
+def cost(family: str, model: str, known: pd.DataFrame, steps: Sequence[int], measures: Sequence[str]) -> None:
+    """What the button would cost, and whether this machine can do it at all."""
+    sizes = catalogue.sizes(data.store(), family, model)
+    if sizes is None or not steps:
+        return
+    found = estimate(data.store(), known, sizes, steps, measures)
+    st.caption(found.sentence(), help=f"Judged by {found.runs:,} earlier measurements; downloads are an upper bound.")
+    if not found.fits:
+        st.warning(
+            "That is more memory than may be used here; the job would be refused. Take the spectrum only, use a larger "
+            "machine, or raise SATURATION_MEMORY_GB.",
+            icon=":material/memory:",
+        )
 
 
 def numbers(known: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ from saturation.store.queries.bottleneck import ngrams, playground, trained_head
 from saturation.store.queries.directions import alignment, top_tokens
 from saturation.store.queries.holdings import (
     content_ids,
+    costs,
     evaluated,
     evaluations,
     head_shapes,
@@ -23,6 +24,7 @@ __all__ = [
     "TRAJECTORY_SCALARS",
     "alignment",
     "content_ids",
+    "costs",
     "evaluated",
     "evaluations",
     "head_shapes",

@@ -127,3 +127,14 @@ def provenance(store: Store, family: str, models: Sequence[str] | None = None) -
         """,
         chosen(family, models),
     )
+
+
+def costs(store: Store) -> pd.DataFrame:
+    """What each measurement took: measure, seconds, and the sizes that it depends on. Unknown sizes are left out."""
+    return store.frame(
+        """
+        SELECT m.measure, m.seconds, c.hidden_size, c.vocab_size, c.parameters, m.tokens
+        FROM measurements m JOIN checkpoints c USING (checkpoint_id)
+        WHERE m.device = 'cpu' AND c.parameters NOT NULL
+        """
+    )
