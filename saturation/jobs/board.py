@@ -24,7 +24,7 @@ from saturation.families import registry
 from saturation.families.model import Checkpoint
 from saturation.jobs import perform, plan
 from saturation.jobs.presence import Life, Progress, Watch, lives, living
-from saturation.jobs.request import Request
+from saturation.jobs.request import MEASURES, Request
 from saturation.settings import ROOT, Settings
 from saturation.store import Store, queue
 
@@ -175,7 +175,7 @@ def _job(store: Store, row: dict[Hashable, Any], doing: Mapping[str, Progress]) 
         done=done,
         total=total,
         failed=int(row["failed"]),
-        measures=tuple(row["measures"]),
+        measures=tuple(measure for measure in MEASURES if measure in row["measures"]),
         message=message or state,
         error=None if pd.isna(row["error"]) else row["error"],
         asked=row["asked_at"].to_pydatetime(),

@@ -184,12 +184,12 @@ class Computer:
         """All text measures from one forward pass."""
         before = source.bytes_read
         names = {item.measure for item in planned}
-        report("fetching the model", 0, len(text.ids))
+        report("fetching the model", 0, 1)
         with ExitStack() as stack:
             folder = stack.enter_context(source.model())
             stack.enter_context(self._gate)
             start = time.perf_counter()
-            report("loading the model", 0, len(text.ids))
+            report("loading the model", 0, 1)
             parts = load_model(folder, self.request.dtype, self.device)
             measured = measure_text(
                 parts,

@@ -270,7 +270,7 @@ def dismiss(store: Store, request_id: str) -> None:
 _GROUPS = """
     WITH grouped AS (
         SELECT request_id, group_id, any_value(kind) AS kind, min(place) AS place,
-               bool_and(state NOT IN ('waiting', 'running')) AS ended, bool_or(state = 'failed') AS failed,
+               bool_and(state IN ('done', 'failed')) AS ended, bool_or(state = 'failed') AS failed,
                any_value(error) AS error, min(started_at) AS started_at, max(finished_at) AS finished_at,
                list(DISTINCT measure) FILTER (measure NOT NULL) AS measures,
                count(*) FILTER (state = 'waiting') AS waiting, count(*) FILTER (state = 'running') AS running,
@@ -285,8 +285,8 @@ _GROUPS = """
 
 
 def requests(store: Store) -> pd.DataFrame:
-    """Every request, newest first: request_id, title, asked_at, kind, groups and how many of them have ended or failed,
-    jobs that wait, run or were cancelled, the first error, the measures, and when it began and last ended.
+    """Every request, newest first: request_id, title, asked_at, kind, groups and how many of them were worked off or
+    failed, jobs that wait, run or were cancelled, the first error, the measures, and when it began and last ended.
     """
     return store.frame(
         _GROUPS
@@ -335,7 +335,7 @@ def running_groups(store: Store, request_id: str) -> list[str]:
 
 
 def ended(store: Store, request_id: str) -> tuple[int, int]:
-    """How many groups of a request have ended, and how many it has."""
+    """How many groups of a request were worked off, and how many it has."""
     with store.read() as connection:
         found = connection.execute(
             _GROUPS + "SELECT count(*) FILTER (ended), count(*) FROM groups WHERE counts AND request_id = ?",
