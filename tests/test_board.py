@@ -232,14 +232,13 @@ class TestBoard:
         store = Store(here.store_path)
         job_id = board.submit(here, [str(run / "step2")], ["spectrum"])
         with Presence(here.workers_path) as worker:
-            given = queue.give(store, worker.worker, [plan.MEASURE])
-            assert given is not None
+            (given,) = queue.give(store, worker.worker, [plan.MEASURE])
             worker.tell(given.group_id, 0, 1, "hanging")
             monkeypatch.setattr(presence.os, "getpid", lambda: sleeper.pid)
             worker._write()
             board.cancel(here, job_id)
             assert sleeper.poll() is None
-            queue.finish(store, worker.worker, given, queue.Outcome("cancelled"))
+            queue.finish(store, worker.worker, [(given, queue.Outcome("cancelled"))])
         assert board.find(here, job_id).state == "cancelled"
 
 

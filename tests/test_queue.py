@@ -1,5 +1,6 @@
 """The queue in the store: asked twice is done once, priorities, who may end a job, and what becomes of the dead."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,13 @@ def both(*steps: int) -> list[Asked]:
     return [asked(step, measure) for step in steps for measure in ("spectrum", "loss")]
 
 
+def one(store: Store, worker: str, kinds: Sequence[str], request_id: str | None = None) -> queue.Given | None:
+    """The group that is next, None where there is none."""
+    found = queue.give(store, worker, kinds, request_id)
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
 def states(store: Store, request_id: str) -> list[str]:
     return queue.jobs_of(store, request_id)["state"].tolist()
 
@@ -36,7 +44,7 @@ def states(store: Store, request_id: str) -> list[str]:
 def targets(store: Store, worker: str = "a", kinds: tuple[str, ...] = ("measure",)) -> list[str]:
     """What is given out, in order, until nothing is left."""
     found = []
-    while given := queue.give(store, worker, kinds):
+    while given := one(store, worker, kinds):
         found.append(given.target)
     return found
 
@@ -44,19 +52,19 @@ def targets(store: Store, worker: str = "a", kinds: tuple[str, ...] = ("measure"
 class TestAsking:
     def test_jobs_are_given_in_order_and_all_of_a_checkpoint_at_once(self, store: Store) -> None:
         queue.ask(store, "w8", both(5, 3))
-        first = queue.give(store, "a", ["measure"])
+        first = one(store, "a", ["measure"])
         assert first is not None
         assert (first.target, first.measures, first.force) == ("lab/w8@5", ("spectrum", "loss"), False)
         assert set(first.job_ids) == {job.job_id for job in both(5)}
-        second = queue.give(store, "b", ["measure"])
+        second = one(store, "b", ["measure"])
         assert second is not None
         assert second.target == "lab/w8@3"
-        assert queue.give(store, "a", ["measure"]) is None
+        assert one(store, "a", ["measure"]) is None
         assert queue.workers(store) == {"a", "b"}
 
     def test_asked_twice_is_done_once(self, store: Store) -> None:
         first = queue.ask(store, "w8", both(1, 2))
-        given = queue.give(store, "a", ["measure"])
+        given = one(store, "a", ["measure"])
         assert given is not None
         second = queue.ask(store, "more of w8", both(1, 2, 3))
         assert queue.active(store) == 6
@@ -67,9 +75,9 @@ class TestAsking:
 
     def test_what_has_ended_is_done_again_when_asked_again(self, store: Store) -> None:
         request_id = queue.ask(store, "w8", both(1))
-        given = queue.give(store, "a", ["measure"])
+        given = one(store, "a", ["measure"])
         assert given is not None
-        queue.finish(store, "a", given, replace(DONE, state="failed", error="No."))
+        queue.finish(store, "a", [(given, replace(DONE, state="failed", error="No."))])
         assert states(store, request_id) == ["failed", "failed"]
         queue.ask(store, "w8", both(1))
         found = queue.jobs_of(store, request_id)
@@ -85,21 +93,21 @@ class TestAsking:
     def test_kinds_and_requests_are_kept_apart(self, store: Store) -> None:
         queue.ask(store, "heads", [asked(1, None, "heads")])
         request_id = queue.ask(store, "w8", [asked(2)])
-        assert queue.give(store, "a", ["ngram"]) is None
-        given = queue.give(store, "a", ["measure", "heads"], request_id)
+        assert one(store, "a", ["ngram"]) is None
+        given = one(store, "a", ["measure", "heads"], request_id)
         assert given is not None
         assert (given.target, given.kind, given.measures) == ("lab/w8@2", "measure", ("spectrum",))
-        assert queue.give(store, "a", ["measure", "heads"], request_id) is None
+        assert one(store, "a", ["measure", "heads"], request_id) is None
         assert targets(store, kinds=("measure", "heads")) == ["lab/w8@1"]
 
     def test_force_holds_for_one_time(self, store: Store) -> None:
         queue.ask(store, "w8", [asked(1)], force=True)
-        given = queue.give(store, "a", ["measure"])
+        given = one(store, "a", ["measure"])
         assert given is not None
         assert given.force
-        queue.finish(store, "a", given, DONE)
+        queue.finish(store, "a", [(given, DONE)])
         queue.ask(store, "w8", [asked(1)])
-        again = queue.give(store, "a", ["measure"])
+        again = one(store, "a", ["measure"])
         assert again is not None
         assert not again.force
 
@@ -107,10 +115,10 @@ class TestAsking:
 class TestEnding:
     def test_values_and_states_are_written_together(self, store: Store) -> None:
         request_id = queue.ask(store, "w8", both(1, 2))
-        given = queue.give(store, "a", ["measure"])
+        given = one(store, "a", ["measure"])
         assert given is not None
         measured = store_rows.measurement(scalars={"singular_entropy": 0.5})
-        queue.finish(store, "a", given, replace(DONE, measured=(measured,)))
+        queue.finish(store, "a", [(given, replace(DONE, measured=(measured,)))])
         assert list(store.load([measured.measurement_id])) == [measured.measurement_id]
         found = queue.jobs_of(store, request_id)
         assert found["state"].tolist() == ["done", "done", "waiting", "waiting"]
@@ -121,14 +129,14 @@ class TestEnding:
 
     def test_only_the_worker_that_has_a_job_ends_it(self, store: Store) -> None:
         request_id = queue.ask(store, "w8", [asked(1)])
-        late = queue.give(store, "late", ["measure"])
+        late = one(store, "late", ["measure"])
         assert late is not None
         queue.release(store, ["late"])
-        given = queue.give(store, "quick", ["measure"])
+        given = one(store, "quick", ["measure"])
         assert given is not None
-        queue.finish(store, "late", late, replace(DONE, state="failed", error="Too late."))
+        queue.finish(store, "late", [(late, replace(DONE, state="failed", error="Too late."))])
         assert states(store, request_id) == ["running"]
-        queue.finish(store, "quick", given, DONE)
+        queue.finish(store, "quick", [(given, DONE)])
         assert states(store, request_id) == ["done"]
 
     def test_jobs_of_the_dead_wait_again_until_too_many_died(self, store: Store) -> None:
@@ -143,14 +151,14 @@ class TestEnding:
         assert found["state"].tolist() == ["failed"]
         assert found["error"][0].startswith(f"The worker died {MOST_DEATHS} times while it was at this;")
         queue.retry(store, request_id)
-        assert queue.give(store, "b", ["measure"]) is not None
+        assert one(store, "b", ["measure"]) is not None
         queue.release(store, ["b"])
         assert states(store, request_id) == ["waiting"]  # counted anew
 
     def test_a_worker_that_stops_in_order_gives_back_without_blame(self, store: Store) -> None:
         request_id = queue.ask(store, "w8", [asked(1)])
         for _ in range(MOST_DEATHS + 1):
-            assert queue.give(store, "a", ["measure"]) is not None
+            assert one(store, "a", ["measure"]) is not None
             queue.give_back(store, "a")
         assert states(store, request_id) == ["waiting"]
 
@@ -158,14 +166,14 @@ class TestEnding:
 class TestCancelling:
     def test_what_waits_ends_at_once_and_what_runs_is_marked(self, store: Store) -> None:
         request_id = queue.ask(store, "w8", both(1, 2))
-        given = queue.give(store, "a", ["measure"])
+        given = one(store, "a", ["measure"])
         assert given is not None
         assert queue.cancelled(store, "a") == set()
         queue.cancel(store, request_id)
         assert states(store, request_id) == ["running", "running", "cancelled", "cancelled"]
         assert queue.cancelled(store, "a") == {given.group_id}
         assert queue.cancelled(store, "b") == set()
-        queue.finish(store, "a", given, Outcome("cancelled"))
+        queue.finish(store, "a", [(given, Outcome("cancelled"))])
         assert states(store, request_id) == ["cancelled"] * 4
         queue.retry(store, request_id)
         assert targets(store) == ["lab/w8@1", "lab/w8@2"]
@@ -183,16 +191,16 @@ class TestCancelling:
 
     def test_asked_again_while_it_was_being_cancelled(self, store: Store) -> None:
         request_id = queue.ask(store, "w8", [asked(1)])
-        given = queue.give(store, "a", ["measure"])
+        given = one(store, "a", ["measure"])
         assert given is not None
         queue.cancel(store, request_id)
         queue.ask(store, "w8", [asked(1)])
-        queue.finish(store, "a", given, Outcome("cancelled"))
+        queue.finish(store, "a", [(given, Outcome("cancelled"))])
         assert states(store, request_id) == ["waiting"]
 
     def test_a_dead_workers_cancelled_job_stays_cancelled(self, store: Store) -> None:
         request_id = queue.ask(store, "w8", [asked(1)])
-        assert queue.give(store, "a", ["measure"]) is not None
+        assert one(store, "a", ["measure"]) is not None
         queue.cancel(store, request_id)
         queue.release(store, ["a"])
         assert states(store, request_id) == ["cancelled"]
@@ -207,9 +215,9 @@ def test_requests_are_summed_up(store: Store) -> None:
     """Three checkpoints with an audit before them: one done, one failed, one waiting; the audit is not counted."""
     request_id = queue.ask(store, "w8", [asked(0, None, "audit"), *both(1, 2, 3)])
     for outcome in (Outcome("done"), DONE, replace(DONE, state="failed", error="Broken.")):
-        given = queue.give(store, "a", ["measure", "audit"])
+        given = one(store, "a", ["measure", "audit"])
         assert given is not None
-        queue.finish(store, "a", given, outcome)
+        queue.finish(store, "a", [(given, outcome)])
     (row,) = queue.requests(store).to_dict("records")
     assert row["request_id"] == request_id
     assert (row["kind"], row["groups"], row["ended"], row["failed"]) == ("measure", 3, 2, 1)
@@ -241,10 +249,10 @@ def test_whatever_happens_a_job_is_in_one_place_and_everything_can_be_drained(
         worker = str(number)
         if act == "ask":
             queue.ask(store, f"r{number}", wanted[number])
-        elif act == "give" and (given := queue.give(store, worker, ["measure"])):
+        elif act == "give" and (given := one(store, worker, ["measure"])):
             held[worker].append(given)
         elif act in ("done", "fail") and held[worker]:
-            queue.finish(store, worker, held[worker].pop(), DONE if act == "done" else Outcome("failed", "No."))
+            queue.finish(store, worker, [(held[worker].pop(), DONE if act == "done" else Outcome("failed", "No."))])
         elif act == "die":
             queue.release(store, [worker])
             held[worker].clear()
@@ -258,9 +266,9 @@ def test_whatever_happens_a_job_is_in_one_place_and_everything_can_be_drained(
         assert store.frame("SELECT * FROM jobs WHERE state <> 'running' AND worker NOT NULL").empty
     for worker, groups in held.items():
         for group in groups:
-            queue.finish(store, worker, group, DONE)
-    while given := queue.give(store, "last", ["measure"]):
-        queue.finish(store, "last", given, DONE)
+            queue.finish(store, worker, [(group, DONE)])
+    while given := one(store, "last", ["measure"]):
+        queue.finish(store, "last", [(given, DONE)])
     assert queue.active(store) == 0
 
 

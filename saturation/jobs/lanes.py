@@ -15,9 +15,11 @@ from saturation.store.queue import Given, Outcome
 
 Ended = Callable[[Given, Outcome | Exception], None]
 Tell = Callable[[str, int, int, str], None]
-# One group computes while the next is read; a third would only hold memory, so it waits its turn, given out already:
-# what the queue takes for each overlaps with computing too.
-AT_ONCE, AHEAD = 2, 1
+# One group computes while the next is read; a third would only hold memory.
+AT_ONCE = 2
+# More are given out already and wait their turn, so that writing the queue overlaps with computing: at least one, and
+# for jobs of milliseconds as many as a second takes, since giving out and ending cost 0.1 s, however many they are.
+LEAST_AHEAD, MOST_AHEAD = 1, 8
 CONNECT_SECONDS = 15
 
 
@@ -39,15 +41,18 @@ class Lane(Protocol):
 class ThreadLane:
     """This process: reading the next checkpoint overlaps with computing the one before. tell: progress of a group."""
 
-    slots = AT_ONCE + AHEAD
-
     def __init__(self, settings: Settings, tell: Tell, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
         self._settings, self._tell = settings, tell
         self._gate = threading.Lock()
         self._desk = perform.Desk(settings.cache, self._gate)
         self._stops: dict[str, threading.Event] = {}
+        self._seconds = 1.0
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
+
+    @property
+    def slots(self) -> int:
+        return AT_ONCE + min(MOST_AHEAD, max(LEAST_AHEAD, round(1.0 / max(self._seconds, 0.01))))
 
     def start(self, given: Given, held: Mapping[str, Any], ended: Ended) -> None:
         stopped = self._stops[given.group_id] = threading.Event()
@@ -67,7 +72,9 @@ class ThreadLane:
     def _ended(self, given: Given, future: "Future[Outcome]", ended: Ended) -> None:
         self._stops.pop(given.group_id, None)
         if not future.cancelled():
-            ended(given, future.result())
+            outcome = future.result()
+            self._seconds = 0.5 * self._seconds + 0.5 * outcome.seconds
+            ended(given, outcome)
 
     def stop(self, group_id: str) -> None:
         """Let a group end as cancelled at its next sign of progress."""
@@ -106,7 +113,7 @@ class DaskLane:
     @property
     def slots(self) -> int:
         threads = self._client.nthreads()
-        return sum(threads.values()) + AHEAD * len(threads)
+        return sum(threads.values()) + LEAST_AHEAD * len(threads)
 
     def start(self, given: Given, held: Mapping[str, Any], ended: Ended) -> None:
         future = self._client.submit(measure_there, given, frozenset(held), self._cache, self._most_bytes, pure=False)

@@ -3,6 +3,7 @@
 import queue as threads
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
@@ -66,7 +67,7 @@ class Runner:
                 finally:
                     for lane in lanes:
                         lane.close()
-                    self._settle_all()
+                    self._settle(0)
                     self._patiently(lambda: queue.give_back(self._store, self._presence.worker))
         except OSError as error:
             raise StoreError(f"The folder {self._presence.folder} cannot be written ({error.strerror}).") from error
@@ -82,11 +83,7 @@ class Runner:
             self._tell()
             if not self._flying and self._finished(time.monotonic() - idle_since):
                 return
-            try:
-                self._settle(*self._ended.get(timeout=LOOK_SECONDS))
-            except threads.Empty:
-                continue
-            self._settle_all()
+            self._settle(LOOK_SECONDS)
 
     def _look(self) -> bool:
         """Put jobs of the dead back and stop what nobody wants; whether others may have written anything."""
@@ -108,37 +105,45 @@ class Runner:
         """Give each lane what it has room for."""
         self._room = False
         for lane in lanes:
-            while sum(other is lane for other in self._flying.values()) < lane.slots:
-                given = self._next(lane.kinds)
-                if given is None:
-                    break
-                self._flying[given.group_id] = lane
-                lane.start(given, self._held(given), lambda group, outcome: self._ended.put((group, outcome)))
+            room = lane.slots - sum(other is lane for other in self._flying.values())
+            if room <= 0:
+                continue
+            given = self._next(lane.kinds, room)
+            held = self._held(given)
+            for group in given:
+                self._flying[group.group_id] = lane
+                known = {} if group.force else held
+                lane.start(group, known, lambda group, outcome: self._ended.put((group, outcome)))
         self._signature = self._store.signature()  # our own writing is no news
 
-    def _next(self, kinds: Sequence[str]) -> Given | None:
-        return self._patiently(lambda: queue.give(self._store, self._presence.worker, kinds, self._request_id))
+    def _next(self, kinds: Sequence[str], most: int) -> list[Given]:
+        return self._patiently(lambda: queue.give(self._store, self._presence.worker, kinds, self._request_id, most))
 
-    def _held(self, given: Given) -> dict[str, object]:
-        """Ids of what the store has of the checkpoint, so that it is not computed again."""
-        if given.force or given.kind != plan.MEASURE:
+    def _held(self, given: Sequence[Given]) -> dict[str, object]:
+        """Ids of what the store has of these checkpoints, so that it is not computed again."""
+        at = [plan.read(group)[0] for group in given if group.kind == plan.MEASURE and not group.force]
+        if not at:
             return {}
-        at = plan.read(given)[0]
-        ids = self._patiently(lambda: queries.measurement_ids(self._store, at.family, at.model, at.step))
-        return {key: {} for key in ids}
+        places = [(checkpoint.family, checkpoint.model, checkpoint.step) for checkpoint in at]
+        return {key: {} for key in self._patiently(lambda: queries.measurement_ids(self._store, places))}
 
-    def _settle_all(self) -> None:
-        while not self._ended.empty():
-            self._settle(*self._ended.get())
-
-    def _settle(self, given: Given, outcome: Outcome | Exception) -> None:
-        """Write how a group ended; from then on its values are safe."""
-        self._flying.pop(given.group_id, None)
-        self._presence.forget(given.group_id)
-        self._room = True
-        if isinstance(outcome, Exception):
-            raise outcome
-        self._patiently(lambda: queue.finish(self._store, self._presence.worker, given, outcome))
+    def _settle(self, seconds: float) -> None:
+        """Wait for groups to end, and write how: from then on their values are safe."""
+        ended = []
+        with suppress(threads.Empty):
+            ended.append(self._ended.get(timeout=seconds))
+            while True:
+                ended.append(self._ended.get_nowait())
+        for given, _ in ended:
+            self._flying.pop(given.group_id, None)
+            self._presence.forget(given.group_id)
+            self._room = True
+        good = [(given, outcome) for given, outcome in ended if isinstance(outcome, Outcome)]
+        if good:
+            self._patiently(lambda: queue.finish(self._store, self._presence.worker, good))
+        for _, outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
 
     def _finished(self, idle: float) -> bool:
         if self._request_id is None:

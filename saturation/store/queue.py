@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -113,70 +114,77 @@ def ask(store: Store, title: str, jobs: Sequence[Asked], priority: int = 0, forc
     return request_id
 
 
-def give(store: Store, worker: str, kinds: Sequence[str], request_id: str | None = None) -> Given | None:
-    """Give a worker the group that is next: of the highest priority, then the oldest. None where none waits.
+def give(store: Store, worker: str, kinds: Sequence[str], request_id: str | None = None, most: int = 1) -> list[Given]:
+    """Give a worker the groups that are next, at most so many: of the highest priority, then the oldest.
 
     request_id: only jobs of this request.
     """
     with store.write() as connection:
         connection.begin()
-        found = connection.execute(
+        groups = connection.execute(
             "SELECT group_id FROM jobs WHERE state = 'waiting' AND kind IN (SELECT unnest($kinds)) AND ($request IS "
             "NULL OR job_id IN (SELECT job_id FROM request_jobs WHERE request_id = $request)) "
-            "ORDER BY priority DESC, place LIMIT 1",
-            {"kinds": list(kinds), "request": request_id},
+            "GROUP BY group_id ORDER BY max(priority) DESC, min(place) LIMIT $most",
+            {"kinds": list(kinds), "request": request_id, "most": most},
         ).fetchall()
-        if not found:
+        if not groups:
             connection.rollback()
-            return None
+            return []
         rows = connection.execute(
             "UPDATE jobs SET state = 'running', worker = ?, started_at = ?, finished_at = NULL "
-            "WHERE group_id = ? AND state = 'waiting' RETURNING job_id, measure, kind, target, settings, force, place",
-            [worker, datetime.now(UTC), found[0][0]],
+            "WHERE group_id IN (SELECT unnest(?)) AND state = 'waiting' "
+            "RETURNING group_id, job_id, measure, kind, target, settings, force, place",
+            [worker, datetime.now(UTC), [group for (group,) in groups]],
         ).fetchall()
         connection.commit()
     rows.sort(key=lambda row: row[-1])
-    _, _, kind, target, settings, *_ = rows[0]
+    return [_given([row for row in rows if row[0] == group]) for (group,) in groups]
+
+
+def _given(rows: Sequence[tuple[Any, ...]]) -> Given:
+    group_id, _, _, kind, target, settings, *_ = rows[0]
     return Given(
-        group_id=found[0][0],
+        group_id=group_id,
         kind=kind,
         target=target,
         settings=settings,
-        force=any(row[5] for row in rows),
-        job_ids=tuple(row[0] for row in rows),
-        measures=tuple(row[1] for row in rows if row[1] is not None),
+        force=any(row[6] for row in rows),
+        job_ids=tuple(row[1] for row in rows),
+        measures=tuple(row[2] for row in rows if row[2] is not None),
     )
 
 
-def finish(store: Store, worker: str, given: Given, outcome: Outcome) -> None:
-    """Store the values of a group and end its jobs, in one transaction. What another worker was given stays its own.
+def finish(store: Store, worker: str, ended: Sequence[tuple[Given, Outcome]]) -> None:
+    """Store the values of groups and end their jobs, in one transaction. What another worker was given stays its own.
 
     A job that was asked for again while it was being cancelled waits again.
     """
+    measured = [row for _, outcome in ended for row in outcome.measured]
     with store.write() as connection:
         connection.begin()
-        if outcome.measured:
-            write_measurements(connection, outcome.measured)
-        connection.execute(
-            """
-            UPDATE jobs SET
-                state = if($state = 'cancelled' AND NOT cancel, 'waiting', $state), error = $error, force = false,
-                computed = measure IN (SELECT unnest($computed)), bytes_read = $bytes_read,
-                weight_bytes = $weight_bytes, seconds = $seconds, finished_at = $now, worker = NULL
-            WHERE state = 'running' AND worker = $worker AND job_id IN (SELECT unnest($jobs))
-            """,
-            {
-                "state": outcome.state,
-                "error": outcome.error,
-                "computed": list(outcome.computed),
-                "bytes_read": outcome.bytes_read,
-                "weight_bytes": outcome.weight_bytes,
-                "seconds": outcome.seconds,
-                "now": datetime.now(UTC),
-                "worker": worker,
-                "jobs": list(given.job_ids),
-            },
-        )
+        if measured:
+            write_measurements(connection, measured)
+        for given, outcome in ended:
+            connection.execute(
+                """
+                UPDATE jobs SET
+                    state = if($state = 'cancelled' AND NOT cancel, 'waiting', $state), error = $error, force = false,
+                    computed = measure IN (SELECT unnest($computed)), bytes_read = $bytes_read,
+                    weight_bytes = $weight_bytes, seconds = $seconds, finished_at = $now, worker = NULL
+                WHERE state = 'running' AND worker = $worker AND job_id IN (SELECT unnest($jobs))
+                """,
+                {
+                    "state": outcome.state,
+                    "error": outcome.error,
+                    "computed": list(outcome.computed),
+                    "bytes_read": outcome.bytes_read,
+                    "weight_bytes": outcome.weight_bytes,
+                    "seconds": outcome.seconds,
+                    "now": datetime.now(UTC),
+                    "worker": worker,
+                    "jobs": list(given.job_ids),
+                },
+            )
         connection.commit()
 
 

@@ -90,13 +90,15 @@ def head_shapes(store: Store, family: str, model: str) -> dict[int, tuple[int, i
     return {int(step): (int(vocab_size), int(hidden_size)) for step, vocab_size, hidden_size in rows}
 
 
-def measurement_ids(store: Store, family: str, model: str, step: int | None) -> list[str]:
-    """Ids of all measurements of a checkpoint, whatever weights it had."""
+def measurement_ids(store: Store, checkpoints: Sequence[tuple[str, str, int | None]]) -> list[str]:
+    """Ids of all measurements of checkpoints (family, model, step), whatever weights they had."""
+    columns = [list(column) for column in zip(*checkpoints, strict=True)]
     with store.read() as connection:
         rows = connection.execute(
-            "SELECT measurement_id FROM measurements JOIN checkpoints USING (checkpoint_id) "
-            "WHERE family = ? AND model = ? AND step IS NOT DISTINCT FROM ?",
-            [family, model, step],
+            "SELECT measurement_id FROM measurements JOIN checkpoints USING (checkpoint_id) WHERE (family, model, "
+            "coalesce(step, -1)) IN (SELECT (unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), "
+            "coalesce(unnest($3::BIGINT[]), -1)))",
+            columns,
         ).fetchall()
     return [row[0] for row in rows]
 
