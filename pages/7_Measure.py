@@ -5,7 +5,7 @@ import streamlit as st
 from saturation.families import registry
 from saturation.jobs import board, catalogue
 from saturation.jobs.request import MEASURES
-from saturation.ui import coverage, data, progress, published
+from saturation.ui import coverage, data, live, progress, published
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import MEASURE
@@ -62,6 +62,7 @@ with reported():
         progress.listing()
 
 if settings.mode == "local":
+    live.listing()
     with reported():
         st.subheader("A folder of your own", anchor=False)
         st.caption(

@@ -23,6 +23,7 @@ PARTS = {
     "lab",
     "method",
     "corpora",
+    "monitor",
 }
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
 SMALL = {"errors", "settings"}
@@ -41,6 +42,7 @@ OURS: dict[str, set[str]] = {
     "checkpoints": {"errors", "settings", "families", "measures"},
     "lab": {"errors", "settings", "measures"},
     "corpora": {"errors", "checkpoints"},
+    "monitor": {"errors", "settings", "measures", "checkpoints"},
     "jobs": {
         "errors",
         "settings",
@@ -52,6 +54,7 @@ OURS: dict[str, set[str]] = {
         "texts",
         "corpora",
         "lab",
+        "monitor",
     },
 }
 THEIRS: dict[str, set[str]] = {
@@ -68,8 +71,8 @@ KEPT = {
     "streamlit": {"ui"},
     "plotly": {"figures", "ui"},
     "duckdb": {"store", "ui"},
-    "torch": {"measures", "checkpoints", "jobs", "lab"},
-    "transformers": {"checkpoints", "lab"},
+    "torch": {"measures", "checkpoints", "jobs", "lab", "monitor"},
+    "transformers": {"checkpoints", "lab", "monitor"},
     "huggingface_hub": {"checkpoints"},
     "tokenizers": {"corpora", "lab"},
     "sentencepiece": {"corpora"},
@@ -162,6 +165,7 @@ def dashboard_modules() -> list[str]:
         "store.packs",
         "jobs.board",
         "jobs.catalogue",
+        "jobs.live",
         "jobs.playground",
         "jobs.request",
         "families.registry",

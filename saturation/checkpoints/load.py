@@ -171,8 +171,7 @@ def load_model(path: Path, dtype: str, device: torch.device) -> Parts:
         if not torch.isfinite(parameter).all():
             raise NotFiniteError(f"The tensor {name} of {path} holds NaN or infinite values; it cannot be measured.")
     model.eval().to(device)
-    mixture = _mixture(config, model, path, device)
-    return _take_apart(model, mixture, path, device)
+    return parts_of(model, f"the model in {path}", _mixture(config, model, path, device))
 
 
 def _mixture(config: Any, model: Any, path: Path, device: torch.device) -> MixtureOfSoftmaxes | None:
@@ -192,20 +191,24 @@ def _mixture(config: Any, model: Any, path: Path, device: torch.device) -> Mixtu
     return mixture.eval().to(device, model.dtype)
 
 
-def _blocks(decoder: torch.nn.Module, layers: int, path: Path) -> tuple[torch.nn.Module, ...]:
+def _blocks(decoder: torch.nn.Module, layers: int, name: str) -> tuple[torch.nn.Module, ...]:
     for module in decoder.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == layers:
             return tuple(module)
-    raise CheckpointError(
-        f"The {layers} layers of the model in {path} were not found; its architecture is not supported."
-    )
+    raise CheckpointError(f"The {layers} layers of {name} were not found; its architecture is not supported.")
 
 
-def _take_apart(model: Any, mixture: MixtureOfSoftmaxes | None, path: Path, device: torch.device) -> Parts:
+def parts_of(model: Any, name: str, mixture: MixtureOfSoftmaxes | None = None) -> Parts:
+    """What a pass needs of a causal language model of transformers, in evaluation mode. name: as errors call it.
+
+    Its weights are not copied: a model that is trained on is measured as it then is.
+    Raises NoHeadError, CheckpointError for an architecture that is not supported.
+    """
     config = model.config.get_text_config()
     linear = model.get_output_embeddings()
     if linear is None:
-        raise NoHeadError(f"The model in {path} has no output head; give a causal language model.")
+        raise NoHeadError(f"{name[0].upper()}{name[1:]} has no output head; give a causal language model.")
+    device = linear.weight.device
     decoder = model.get_decoder()
     bias = getattr(linear, "bias", None)
     head = Head(
@@ -217,11 +220,11 @@ def _take_apart(model: Any, mixture: MixtureOfSoftmaxes | None, path: Path, devi
     def base(ids: torch.Tensor) -> torch.Tensor:
         return decoder(input_ids=ids, use_cache=False).last_hidden_state
 
-    blocks = _blocks(decoder, config.num_hidden_layers, path)
+    blocks = _blocks(decoder, config.num_hidden_layers, name)
     if mixture is not None:  # transformers itself knows no such head: there is nothing to compare with
         mixed = partial(mixture.log_probabilities, weight=linear.weight.detach())
         return Parts(base, blocks, mixed, linear.weight.shape[0], device)
-    _verify(model, base, head, path, device)
+    _verify(model, base, head, name, device)
     return Parts(base, blocks, head, linear.weight.shape[0], device, head)
 
 
@@ -230,7 +233,7 @@ def _verify(
     model: Any,
     base: Callable[[torch.Tensor], torch.Tensor],
     logits: Callable[[torch.Tensor], torch.Tensor],
-    path: Path,
+    name: str,
     device: torch.device,
 ) -> None:
     """Refuse a model whose own logits are not what the head makes of the last states (unknown scaling)."""
@@ -240,6 +243,6 @@ def _verify(
     tolerance = VERIFY_TOLERANCE.get(model.dtype, 0.05) * (1 + float(own.abs().max()))
     if float((ours - own).abs().max()) > tolerance:
         raise CheckpointError(
-            f"The architecture of {path} changes its logits after the head in a way that is not supported "
+            f"The architecture of {name} changes its logits after the head in a way that is not supported "
             f"({type(model).__name__}); its loss would be wrong."
         )

@@ -11,6 +11,7 @@ from saturation.families.model import Family, Model
 
 LOCAL = "local"
 HUB = "hub"
+LIVE = "live"
 FOLDER = Path(__file__).parent / "data"
 
 
@@ -27,9 +28,9 @@ def _frozen(entry: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def families() -> dict[str, Family]:
-    """Every family by name, the bundled lab first, then by name; other repositories and local folders last."""
+    """Every family by name, the bundled lab first, then by name; other repositories, live and local runs last."""
     read = [_read(path) for path in FOLDER.glob("*.toml")]
-    read.sort(key=lambda family: (family.name in (HUB, LOCAL), family.name != "lab", family.name))
+    read.sort(key=lambda family: (family.name in (HUB, LOCAL, LIVE), family.name != "lab", family.name))
     return {family.name: family for family in read}
 
 

@@ -17,15 +17,7 @@ def spectrum_values(head: torch.Tensor) -> dict[str, Any]:
     """Scalars, series and seconds of the spectrum of a head (vocab_size, hidden_size)."""
     start = time.perf_counter()
     found = spectrum.head_spectra(head)
-    scalars: dict[str, float] = {}
-    for prefix, values in (("", found.plain), ("centred_", found.centred)):
-        scalars |= {
-            f"{prefix}singular_entropy": spectrum.singular_entropy(values),
-            f"{prefix}effective_rank": spectrum.effective_rank(values),
-            f"{prefix}stable_rank": spectrum.stable_rank(values),
-            f"{prefix}top_share": spectrum.top_share(values),
-            f"{prefix}condition_number": spectrum.condition_number(values),
-        }
+    scalars = spectrum.summary(found)
     series = {"singular_values": found.plain.tolist(), "centred_singular_values": found.centred.tolist()}
     return {"scalars": scalars, "series": series, "seconds": time.perf_counter() - start}
 

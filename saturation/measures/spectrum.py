@@ -176,6 +176,20 @@ def condition_number(values: Spectrum) -> float:
     return float(np.max(values)) / smallest if smallest > 0 else float("inf")
 
 
+def summary(spectra: HeadSpectra) -> dict[str, float]:
+    """The numbers that sum up both spectra, by name; those of the centred one begin with `centred_`."""
+    found: dict[str, float] = {}
+    for prefix, values in (("", spectra.plain), ("centred_", spectra.centred)):
+        found |= {
+            f"{prefix}singular_entropy": singular_entropy(values),
+            f"{prefix}effective_rank": effective_rank(values),
+            f"{prefix}stable_rank": stable_rank(values),
+            f"{prefix}top_share": top_share(values),
+            f"{prefix}condition_number": condition_number(values),
+        }
+    return found
+
+
 def w_error(values: Spectrum) -> Spectrum:
     """||s_{d+1:}||_2 / ||s||_2 for d = 0 ... n: the least relative Frobenius error of a rank-d matrix.
 

@@ -68,6 +68,8 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
     elif selection != state["_selection"]:
         state["_address"], state["_notes"] = _encoded(selection), []
         st.query_params.from_dict(state["_address"])
+    steps = data.steps(selection.family, selection.model)
+    state["_last_step"] = steps[-1] if steps else None
     state["_selection"], state["_comparable"] = selection, tuple(data.comparable(selection.family, selection.group))
     if state["_notes"]:
         st.warning("\n\n".join(map(plain, state["_notes"])), icon=":material/link_off:")
@@ -99,6 +101,8 @@ def _held(models: Mapping[str, list[str]]) -> Asked:
     if several == ():
         several = (model or names[0],)
     step = held("step")
+    if step == state.get("_last_step") and (family, model) == (last.family, last.model):
+        step = None  # the cursor stood at the end, so it goes along as a run grows
     views = {key: held(key) for key in CHOICES}
     metric = held("metric") if held("metric") in data.metric_names(family) else None
     numbers = {key: value for key in NUMBERS if (value := _held_number(key, last)) is not None}

@@ -9,7 +9,7 @@ import streamlit as st
 from saturation import __version__
 from saturation.errors import SaturationError
 from saturation.figures import Theme
-from saturation.ui import controls, look, progress
+from saturation.ui import controls, live, look, progress
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
 
@@ -84,6 +84,7 @@ def open_page(page: Page) -> View:
     eyebrow = st.container(key="eyebrow")
     st.title(page.question, anchor=False)
     try:
+        live.bring_in()
         progress.begin()
         selection, address = controls.select(page)
     except SaturationError as error:
@@ -96,6 +97,7 @@ def open_page(page: Page) -> View:
         _menu(address)
     with st.sidebar:
         look.watch()
+        live.sidebar(selection.family)
         if page is not MEASURE:
             progress.sidebar()
         st.space("small")
