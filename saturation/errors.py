@@ -41,6 +41,10 @@ class StoreBusyError(StoreError):
     """Another process kept the store locked for longer than the wait allows."""
 
 
+class DamagedStoreError(StoreError):
+    """The store's file itself is damaged."""
+
+
 class PackError(StoreError):
     """A measurement pack is damaged or was written by an incompatible version."""
 

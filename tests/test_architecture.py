@@ -64,7 +64,7 @@ THEIRS: dict[str, set[str]] = {
     "measures": {"numpy", "ruptures", "scipy", "threadpoolctl", "torch"},
     "evaluations": set(),
     "method": set(),
-    "store": {"duckdb", "numpy", "pandas", "pyarrow", "tenacity"},
+    "store": {"duckdb", "filelock", "numpy", "pandas", "pyarrow", "tenacity"},
 }
 # Nothing of these anywhere but in the parts named.
 KEPT = {

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from saturation.errors import StoreBusyError, StoreError
+from saturation.errors import DamagedStoreError, StoreBusyError, StoreError
 from saturation.jobs import plan
 from saturation.jobs.lanes import Lane
 from saturation.jobs.presence import Presence, Watch
@@ -160,13 +160,16 @@ class Runner:
             self._report(*self._counted, self._presence.message())
 
     def _patiently(self, action: Callable[[], Value]) -> Value:
-        """The store's answer, however long another process keeps it locked within PATIENCE_SECONDS."""
+        """The store's answer, however long another process keeps it locked within PATIENCE_SECONDS.
+
+        A damaged store has been replaced when it says so (see `store.recovery`): it is asked again.
+        """
 
         def waiting(state: object) -> None:
             self._presence.note("waiting for the store, which another process keeps locked")
 
         attempts = Retrying(
-            retry=retry_if_exception_type(StoreBusyError),
+            retry=retry_if_exception_type((StoreBusyError, DamagedStoreError)),
             stop=stop_after_delay(PATIENCE_SECONDS),
             wait=wait_random(0.1, 1.0),
             before_sleep=waiting,

@@ -15,7 +15,8 @@ from pathlib import Path
 import duckdb
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
-from saturation.errors import StoreBusyError, StoreError
+from saturation.errors import DamagedStoreError, StoreBusyError, StoreError
+from saturation.store.recovery import is_damage
 
 WAIT_SECONDS = 15.0
 _turns: dict[Path, threading.RLock] = {}
@@ -70,10 +71,14 @@ def _opened(path: Path, read_only: bool, wait_seconds: float) -> Iterator[duckdb
     except duckdb.Error as error:
         if _is_locked(error):
             raise _busy(path, error, wait_seconds) from error
+        if is_damage(error):
+            raise DamagedStoreError(f"The store {path} is damaged: {_sentence(error)}") from error
         raise StoreError(f"The store {path} cannot be opened: {_sentence(error)}") from error
     try:
         yield connection
     except duckdb.Error as error:
+        if is_damage(error):
+            raise DamagedStoreError(f"The store {path} is damaged: {_sentence(error)}") from error
         raise StoreError(f"The store {path.name} failed: {_sentence(error)}") from error
     finally:
         connection.close()

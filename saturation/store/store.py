@@ -1,8 +1,8 @@
 """The store: created on first use, filled from the bundled packs, written in whole transactions."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from saturation.errors import StoreError
+from saturation.errors import DamagedStoreError, StoreError
 from saturation.settings import BUNDLED
-from saturation.store import migrations, packs
+from saturation.store import migrations, packs, recovery
 from saturation.store.connection import WAIT_SECONDS, connect
 from saturation.store.records import Evaluation, Measurement, NgramCurve, PlaygroundRow
 from saturation.store.tables import OF_MEASUREMENTS, PLAIN_COLUMNS, SCHEMAS, UNIQUE
@@ -35,11 +35,42 @@ class Store:
         """A read-only connection for one query."""
         if not self.path.exists():
             self.ensure()
-        return connect(self.path, read_only=True, wait_seconds=self.wait_seconds)
+        return self._connection(read_only=True)
 
     def write(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A connection for one write; all other processes wait meanwhile."""
-        return connect(self.path, read_only=False, wait_seconds=self.wait_seconds)
+        return self._connection(read_only=False)
+
+    @contextmanager
+    def _connection(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a sound file: one that shows damage is replaced on the spot (see `recovery`).
+
+        Raises DamagedStoreError where the damage showed in the middle of a query; the next one finds the new store.
+        """
+        with ExitStack() as stack:
+            number = self._file_number()
+            try:
+                connection = stack.enter_context(connect(self.path, read_only, self.wait_seconds))
+            except DamagedStoreError:
+                recovery.repair(self.path, number, opened=False)
+                self.ensure()
+                connection = stack.enter_context(connect(self.path, read_only, self.wait_seconds))
+            try:
+                yield connection
+            except duckdb.Error as error:
+                if not recovery.is_damage(error):
+                    raise
+                stack.close()
+                notice = recovery.repair(self.path, number, opened=True)
+                self.ensure()
+                what = notice.sentence() if notice else "The store was damaged and has been replaced."
+                raise DamagedStoreError(f"{what} Ask again.") from error
+
+    def _file_number(self) -> int | None:
+        try:
+            return self.path.stat().st_ino
+        except FileNotFoundError:
+            return None
 
     def ensure(self) -> None:
         """Create the file, bring its schema up to date and import bundled packs it has not seen.
@@ -77,7 +108,7 @@ class Store:
                     packs.load(connection, pack)
 
     def _up_to_date(self, wanted: dict[str, str]) -> bool:
-        with connect(self.path, read_only=True, wait_seconds=self.wait_seconds) as connection:
+        with self._connection(read_only=True) as connection:
             if migrations.applied(connection) < {name for name, _ in migrations.MIGRATIONS}:
                 return False
             held = dict(connection.execute("SELECT name, sha256 FROM packs").fetchall())

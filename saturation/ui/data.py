@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from saturation import settings as configuration
-from saturation.errors import SaturationError
+from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
 from saturation.jobs import head_tables
 from saturation.jobs import metrics as performance
@@ -53,7 +53,10 @@ def _query(name: str, path: str, signature: tuple[int, ...], arguments: tuple[An
 
 def _ask(name: str, *arguments: Any) -> pd.DataFrame:
     opened = store()
-    return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
+    try:
+        return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
+    except DamagedStoreError:  # it has been replaced meanwhile, and the page says so
+        return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
 
 
 def waiting_measures(name: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import streamlit as st
 from saturation import __version__
 from saturation.errors import SaturationError
 from saturation.figures import Theme
-from saturation.ui import controls, live, look, progress
+from saturation.ui import controls, data, live, look, notices, progress
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
 
@@ -92,6 +92,7 @@ def open_page(page: Page) -> View:
             _menu({})
         st.error(str(error), icon=":material/error:")
         st.stop()
+    notices.show(data.store().path)
     eyebrow.caption(f"{page.name} · {selection.family}/{selection.model}")
     with menu:
         _menu(address)
