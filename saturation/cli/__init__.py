@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed with one sentence, 2 wrong arguments.
 """
 
+import errno
 import sys
 from pathlib import Path
 
@@ -54,4 +55,10 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if "--debug" in sys.argv or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" of {error.filename}" if error.filename else ""
+        click.echo(f"Error: The disk{where} is full; free some space and run the same again.", err=True)
         sys.exit(1)

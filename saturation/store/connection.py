@@ -8,18 +8,22 @@ another's mode fails, and transactions that touch the same rows conflict.
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from saturation.errors import DamagedStoreError, StoreBusyError, StoreError
 from saturation.store.recovery import is_damage
 
 WAIT_SECONDS = 15.0
+POLL_SECONDS = 0.003
 _turns: dict[Path, threading.RLock] = {}
+FULL = "No space left on device"
 HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -48,14 +52,41 @@ def _turn(path: Path, wait_seconds: float) -> Iterator[None]:
 
 
 @contextmanager
+def _queue(path: Path, read_only: bool, wait_seconds: float) -> Iterator[None]:
+    """Let no reader in before a writer that waits: readers that overlap would keep it out for ever.
+
+    A writer holds a lock beside the file from when it waits until it is done, a reader only passes through it (with 16
+    readers a writer waited more than 15 s for most of its turns before, 0.5 s after). Where it cannot be had (a folder
+    that cannot be written, a process that was stopped), the file's own lock decides as ever.
+    """
+    lock, held = FileLock(f"{path}.turn"), False
+    try:
+        lock.acquire(timeout=wait_seconds, poll_interval=POLL_SECONDS)
+        held = not read_only
+        if read_only:
+            lock.release()
+    except (Timeout, OSError):
+        held = False
+    try:
+        yield
+    finally:
+        if held:
+            lock.release()
+            time.sleep(1.5 * POLL_SECONDS)  # a writer that comes back at once lets those in who have waited
+
+
+@contextmanager
 def connect(path: Path, read_only: bool, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for one operation.
 
     Raises StoreBusyError, which names the holder, when the lock is not free within wait_seconds, and StoreError
     for anything else that DuckDB reports.
     """
-    with _turn(path, wait_seconds), _opened(path, read_only, wait_seconds) as connection:
-        yield connection
+    start = time.monotonic()
+    with _turn(path, wait_seconds), _queue(path, read_only, wait_seconds):
+        left = max(wait_seconds - (time.monotonic() - start), wait_seconds / 10)
+        with _opened(path, read_only, left) as connection:
+            yield connection
 
 
 @contextmanager
@@ -71,17 +102,24 @@ def _opened(path: Path, read_only: bool, wait_seconds: float) -> Iterator[duckdb
     except duckdb.Error as error:
         if _is_locked(error):
             raise _busy(path, error, wait_seconds) from error
-        if is_damage(error):
-            raise DamagedStoreError(f"The store {path} is damaged: {_sentence(error)}") from error
-        raise StoreError(f"The store {path} cannot be opened: {_sentence(error)}") from error
+        raise _told(path, error, "cannot be opened") from error
     try:
         yield connection
     except duckdb.Error as error:
-        if is_damage(error):
-            raise DamagedStoreError(f"The store {path} is damaged: {_sentence(error)}") from error
-        raise StoreError(f"The store {path.name} failed: {_sentence(error)}") from error
+        raise _told(path, error, "failed") from error
     finally:
         connection.close()
+
+
+def _told(path: Path, error: BaseException, what: str) -> StoreError:
+    """What DuckDB reports, in a sentence that says what to do."""
+    if FULL in str(error):
+        return StoreError(
+            f"The disk of {path.parent} is full; free some space and run the same again: what was measured is kept."
+        )
+    if is_damage(error):
+        return DamagedStoreError(f"The store {path} is damaged: {_sentence(error)}")
+    return StoreError(f"The store {path.name if what == 'failed' else path} {what}: {_sentence(error)}")
 
 
 def _sentence(error: BaseException) -> str:

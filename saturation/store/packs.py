@@ -64,7 +64,7 @@ def save(
     """Write all that is stored of the models ('family/model') to a pack; returns the rows of each table.
 
     bottleneck: also what belongs to no model, the n-gram matrices and the playground.
-    Raises PackError when nothing is stored of them.
+    Raises PackError when nothing is stored of them, or where the file cannot be written: then there is none.
     """
     tables = {name: _arrow(connection, sql, [list(models)]) for name, sql in _SELECT.items()}
     tables |= {name: _arrow(connection, f"SELECT * FROM {name} WHERE ?", [bottleneck]) for name in OF_NO_MODEL}
@@ -78,14 +78,22 @@ def save(
         tables[name] = _arrow(connection, sql)
     ordered = {name: tables[name].cast(SCHEMAS[name]).sort_by(SCHEMAS[name].names[0]) for name in SCHEMAS}
     rows = {name: table.num_rows for name, table in ordered.items()}
-    part = pack.with_name(pack.name + ".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(MANIFEST, json.dumps({"format": FORMAT, "models": sorted(models), "rows": rows}, indent=1))
         for name, table in ordered.items():
             buffer = io.BytesIO()
             pq.write_table(table, buffer, compression="zstd", compression_level=12)
             archive.writestr(f"{name}.parquet", buffer.getvalue())
-    part.replace(pack)
+    part = pack.with_name(pack.name + ".part")
+    try:
+        part.write_bytes(content.getbuffer())
+        part.replace(pack)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise PackError(
+            f"{pack} cannot be written ({error.strerror}); free some space, or write it elsewhere."
+        ) from error
     return rows
 
 
