@@ -106,6 +106,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda model: configure(model, hidden_act="foo"),
         r"The model in .*model cannot be loaded: it does not know 'foo'\.",
     ),
+    "fewer layers in the configuration than in the weights": (
+        lambda model: configure(model, num_hidden_layers=1),
+        r"The weights in .*model hold 3 layers, but config\.json asks for 1; the weights and .* different models\.",
+    ),
+    "more layers in the configuration than in the weights": (
+        lambda model: configure(model, num_hidden_layers=5),
+        r"The weights in .*model lack \d+ tensor\(s\), the first .*layers\.3.*; save the whole causal language model\.",
+    ),
     "no context length": (
         lambda model: configure(model, max_position_embeddings=0),
         r"The configuration of local/model~\w{4} names no context length; give one with --context-length\.",

@@ -322,3 +322,13 @@ def test_doubt_reaches_evaluations(tmp_path: Path) -> None:
     store.add_evaluations([evaluation(step=1), evaluation(step=2)])
     store.mark("local", "run~1", {2: "same weights as step 1"})
     assert queries.evaluations(store, "local")["doubtful"].fillna("sure").tolist() == ["sure", "same weights as step 1"]
+
+
+def test_a_clock_that_was_set_back_hides_nothing(tmp_path: Path) -> None:
+    """Weights measured an hour earlier by the clock, but later in truth, are the ones that count."""
+    store = empty_store(tmp_path / "store.duckdb")
+    store.add([spectrum(checkpoint("run~1", 1, content_id="sha256:old"), entropy=0.5, minute=59)])
+    store.add([spectrum(checkpoint("run~1", 1, content_id="sha256:new"), entropy=0.7, minute=1)])
+    assert queries.trajectory(store, "local")["singular_entropy"].tolist() == [0.7]
+    store.add([spectrum(checkpoint("run~1", 1, content_id="sha256:old"), entropy=0.6, minute=0)])  # back again
+    assert queries.trajectory(store, "local")["singular_entropy"].tolist() == [0.6]

@@ -1,6 +1,7 @@
 """A checkpoint's head as a tensor, and the checkpoint as a model that can be run. Imports transformers when called."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float64": torch.float64,
 }
+LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 MIXTURE = "mixture."  # how the tensors of a mixture of softmaxes are named
 # How far, relative to the largest, our logits may lie from the model's own; half precision rounds far more.
 VERIFY_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
@@ -167,11 +169,22 @@ def load_model(path: Path, dtype: str, device: torch.device) -> Parts:
             f"The weights in {path} lack {len(missing)} tensor(s), the first {missing[0]}; "
             "save the whole causal language model."
         )
+    _refuse_more_layers(info["unexpected_keys"], config.get_text_config().num_hidden_layers, path)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise NotFiniteError(f"The tensor {name} of {path} holds NaN or infinite values; it cannot be measured.")
     model.eval().to(device)
     return parts_of(model, f"the model in {path}", _mixture(config, model, path, device))
+
+
+def _refuse_more_layers(unused: Iterable[str], layers: int, path: Path) -> None:
+    """Weights of a layer that the configuration does not have: the model would be measured without it."""
+    found = {int(number) for name in unused for number in LAYER.findall(name)}
+    if found and max(found) >= layers:
+        raise CheckpointError(
+            f"The weights in {path} hold {max(found) + 1} layers, but config.json asks for {layers}; the weights and "
+            "the configuration are of different models."
+        )
 
 
 def _mixture(config: Any, model: Any, path: Path, device: torch.device) -> MixtureOfSoftmaxes | None:

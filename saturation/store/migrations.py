@@ -203,6 +203,36 @@ def m005_queue(connection: Connection) -> None:
     )
 
 
+@migration
+def m006_order_of_writing(connection: Connection) -> None:
+    """What was measured here last counts, by the order of writing: a clock that was set back hides nothing.
+
+    What came in a pack has no place in that order and comes after all that was measured here.
+    """
+    connection.execute(
+        """
+        ALTER TABLE measurements ADD COLUMN written BIGINT;
+        CREATE OR REPLACE VIEW current_checkpoints AS
+        SELECT c.*, d.reason AS doubtful FROM checkpoints c
+        LEFT JOIN doubts d ON d.family = c.family AND d.model = c.model AND d.step = coalesce(c.step, 0)
+        LEFT JOIN (
+            SELECT checkpoint_id, max(written) AS place, max(measured_at) AS last FROM measurements GROUP BY ALL
+        ) m ON m.checkpoint_id = c.checkpoint_id
+        QUALIFY row_number() OVER (
+            PARTITION BY c.family, c.model, c.step
+            ORDER BY m.place DESC NULLS LAST, m.last DESC NULLS LAST, c.checkpoint_id
+        ) = 1;
+        CREATE OR REPLACE VIEW current_measurements AS
+        SELECT m.* FROM measurements m JOIN current_checkpoints c USING (checkpoint_id)
+        QUALIFY row_number() OVER (
+            PARTITION BY m.checkpoint_id, measure, text_id
+            ORDER BY version DESC, tokens DESC NULLS LAST, context_length DESC NULLS LAST, dtype = 'float32' DESC,
+                     written DESC NULLS LAST, measured_at DESC
+        ) = 1;
+        """
+    )
+
+
 def applied(connection: Connection) -> set[str]:
     """Names of the steps that the file has had."""
     held = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()

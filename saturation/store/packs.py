@@ -76,6 +76,7 @@ def save(
     for name in OF_MEASUREMENTS:
         sql = f"SELECT * FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM chosen)"
         tables[name] = _arrow(connection, sql)
+    tables = {name: tables[name].select(SCHEMAS[name].names) for name in SCHEMAS}
     ordered = {name: tables[name].cast(SCHEMAS[name]).sort_by(SCHEMAS[name].names[0]) for name in SCHEMAS}
     rows = {name: table.num_rows for name, table in ordered.items()}
     content = io.BytesIO()

@@ -225,8 +225,13 @@ class Store:
 def write_measurements(connection: duckdb.DuckDBPyConnection, rows: Sequence[Measurement]) -> None:
     """Write measurements with their checkpoints and texts inside the transaction that is open."""
     tables = _tables(rows)
-    for name in ("checkpoints", "texts", "measurements"):
+    for name in ("checkpoints", "texts"):
         _upsert(connection, name, tables[name])
+    connection.register("incoming", tables["measurements"])
+    connection.execute(
+        "INSERT OR REPLACE INTO measurements BY NAME "
+        "SELECT *, (SELECT coalesce(max(written), 0) + 1 FROM measurements) AS written FROM incoming"
+    )
     connection.register("written", tables["measurements"])
     for name in OF_MEASUREMENTS:
         connection.register("incoming", tables[name])

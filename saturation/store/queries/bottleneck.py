@@ -40,22 +40,22 @@ def truncated_heads(
             QUALIFY m.tokens = max(m.tokens) OVER (PARTITION BY m.checkpoint_id)
         ), wide AS (
             SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.doubtful,
-                   m.measurement_id, m.tokens, m.version, m.measured_at,
+                   m.measurement_id, m.tokens, m.version, m.measured_at, m.written,
                    any_value(s."values") FILTER (s.name = 'ranks') AS ranks, {series}
             FROM current_checkpoints c JOIN whole m USING (checkpoint_id) JOIN series s USING (measurement_id)
             WHERE {CHOSEN}
             GROUP BY ALL
         ), listed AS (
             SELECT family, model, step, ranks[place]::INTEGER AS rank, {values}, tokens, parameters, hidden_size,
-                   doubtful, measurement_id, version, measured_at
+                   doubtful, measurement_id, version, measured_at, written
             FROM (SELECT *, unnest(range(1, len(ranks) + 1)) AS place FROM wide)
         ), newest AS (
             SELECT * FROM listed
             QUALIFY row_number() OVER (
-                PARTITION BY family, model, step, rank ORDER BY version DESC, measured_at DESC
+                PARTITION BY family, model, step, rank ORDER BY version DESC, written DESC NULLS LAST, measured_at DESC
             ) = 1
         )
-        SELECT w.* EXCLUDE (measurement_id, version, measured_at), o.value AS own_nats_per_token,
+        SELECT w.* EXCLUDE (measurement_id, version, measured_at, written), o.value AS own_nats_per_token,
                a.value AS own_accuracy
         FROM newest w
         LEFT JOIN scalars o ON o.measurement_id = w.measurement_id AND o.name = 'own_nats_per_token'
@@ -83,6 +83,7 @@ def trained_heads(store: Store, family: str, models: Sequence[str] | None = None
         WITH runs AS (
             SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.doubtful,
                    c.checkpoint_id, m.text_id, t.name AS text_name, m.measurement_id, m.tokens, m.measured_at,
+                   m.written,
                    max(s.value) FILTER (s.name = 'rank')::INTEGER AS rank,
                    max(s.value) FILTER (s.name = 'seed')::INTEGER AS seed,
                    any_value(l."values"[1]) AS init, {picks}
@@ -95,7 +96,8 @@ def trained_heads(store: Store, family: str, models: Sequence[str] | None = None
         kept AS (
             SELECT * FROM runs
             QUALIFY row_number() OVER (
-                PARTITION BY checkpoint_id, text_id, tokens, rank, init, learning_rate, seed ORDER BY measured_at DESC
+                PARTITION BY checkpoint_id, text_id, tokens, rank, init, learning_rate, seed
+                ORDER BY written DESC NULLS LAST, measured_at DESC
             ) = 1
         ),
         whole AS (
