@@ -249,7 +249,6 @@ class TestNothingStopsTraining:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(monitor._probe, "measure", interrupted)
-        monitor.step()
         with pytest.raises(KeyboardInterrupt):
             monitor.step()
 
