@@ -52,7 +52,7 @@ class TestARealWorker:
     def test_from_asking_to_a_second_worker_after_the_first_was_killed(self, here: Settings, run: Path) -> None:
         """Two jobs; the worker is killed in the middle of the first, and the page that lists them brings another."""
         long = run.parent / "long.txt"
-        long.write_text(tiny.text(400_000), encoding="utf-8")
+        long.write_text(tiny.text(200_000), encoding="utf-8")
         first = board.submit(here, [str(run / "step2"), str(run / "step100")], ["spectrum", "loss"], str(long))
         second = board.submit(here, [str(run / "step10")], ["spectrum"])
         third = board.submit(here, [str(run / "step10")], ["alignment"], str(long))
@@ -91,7 +91,7 @@ class TestARealWorker:
 
     def test_a_running_job_is_stopped_and_its_worker_goes_on(self, here: Settings, run: Path, tmp_path: Path) -> None:
         long = tmp_path / "long.txt"
-        long.write_text(tiny.text(700_000), encoding="utf-8")
+        long.write_text(tiny.text(400_000), encoding="utf-8")
         job_id = board.submit(here, [str(run)], ["loss"], str(long))
         worker = at_work(here, job_id, "forward pass")
         board.cancel(here, job_id)

@@ -285,10 +285,3 @@ class TestAsProcesses:
         assert (found.returncode, found.stdout) == (1, "")
         assert re.fullmatch(f"Error: {DAMAGES['NaN in a block'][1]}\n", found.stderr)
         assert rows(cache) == NOTHING
-
-    def test_weights_of_another_model(self, model: Path, text: Path, cache: Path) -> None:
-        DAMAGES["a configuration of another width"][0](model)
-        found = self.run("measure", model, "--text", text, "--json")
-        assert (found.returncode, found.stdout) == (1, "")
-        assert re.fullmatch(f"Error: {DAMAGES['a configuration of another width'][1]}\n", found.stderr)
-        assert rows(cache) == NOTHING

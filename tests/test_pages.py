@@ -88,14 +88,6 @@ def test_an_unmeasured_model_leads_to_measuring_it(cache, page):
     assert any("Nothing is measured for gpt2/small yet" in element.value for element in app.markdown)
 
 
-@pytest.mark.parametrize("page", [page.path for page in PAGES])
-def test_a_damaged_store_is_one_sentence_and_no_traceback(cache, page):
-    (cache / "measurements.duckdb").write_bytes(b"not a database" * 100)
-    app = opened(page)
-    assert not app.exception
-    assert len(app.error) == 1
-
-
 def test_measure_page_lists_every_checkpoint_with_what_is_measured(cache):
     dashboard_store.fill(cache / "measurements.duckdb")
     app = opened("pages/7_Measure.py", family="pythia", model="14m")
