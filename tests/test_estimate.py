@@ -1,15 +1,12 @@
 """What measuring would cost: downloads and memory by hand, time by a line through what was measured."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import store_rows
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from saturation.jobs import catalogue, estimate, memory
+from saturation.jobs import catalogue, estimate
 from saturation.jobs.estimate import ANCHORS
 from saturation.jobs.memory import Sizes
 from saturation.jobs.request import MEASURES
@@ -96,29 +93,3 @@ def test_sizes_are_those_measured_else_those_stated(store: Store, tmp_path: Path
     store.add([store_rows.measurement(scalars={"singular_entropy": 0.1})])
     assert catalogue.sizes(store, "local", "run~1") == Sizes(2, 5, 3, 90)
     catalogue.checkpoints(Settings(tmp_path, "local"), store, "local", "run~1")
-
-
-def test_the_memory_that_a_pass_takes_is_no_more_than_said(tmp_path: Path) -> None:
-    """Peak memory of a process that measures a model of 30 million parameters, beside what is foretold of it."""
-    config = GPTNeoXConfig(
-        vocab_size=20000,
-        hidden_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=8,
-        intermediate_size=2048,
-        max_position_embeddings=512,
-    )
-    GPTNeoXForCausalLM(config).save_pretrained(tmp_path)
-    code = (
-        "import pathlib, resource, sys, torch\n"
-        "from saturation.checkpoints.load import load_model\n"
-        "from saturation.measures.forward_pass import measure_text\n"
-        "parts = load_model(pathlib.Path(sys.argv[1]), 'float32', torch.device('cpu'))\n"
-        "ids = torch.randint(0, 20000, (9000,), generator=torch.Generator().manual_seed(1))\n"
-        "measure_text(parts, ids, 0, 512, words=9000, utf8_bytes=9000)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
-    )
-    out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
-    peak = int(out.stdout.split()[-1])
-    sizes = Sizes(512, 20000, 4, 2 * 20000 * 512 + 4 * (12 * 512**2))
-    assert 0.4 < peak / memory.needed(sizes, ["loss", "anisotropy"], "float32") < 1.1

@@ -234,7 +234,7 @@ ACTS = st.lists(
 )
 
 
-@limits(max_examples=15, deadline=None)
+@limits(max_examples=10, deadline=None)
 @examples(ACTS)
 def test_whatever_happens_a_job_is_in_one_place_and_everything_can_be_drained(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int]]

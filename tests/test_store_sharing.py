@@ -15,7 +15,7 @@ from store_rows import checkpoint, empty_store, loss, spectrum
 from saturation.errors import StoreBusyError
 from saturation.store import Store, queries
 
-WRITERS, STEPS = 3, 5
+WRITERS, STEPS = 3, 3
 
 
 def write(path: Path, number: int) -> None:

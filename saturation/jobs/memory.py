@@ -15,7 +15,8 @@ SMALL = 1_000_000_000
 PROCESS_BYTES = 600_000_000
 # Of each layer the anisotropy keeps a sample of vectors in float32 (`measures.anisotropy.SAMPLE`).
 SAMPLE = 8192
-# States of a batch of windows and their attention inside one layer, and the logits of a chunk; measured, not exact.
+# States of a batch of windows and their attention inside one layer, and the logits of a chunk. An upper bound: a model
+# of 33 million parameters, width 512 and 4 layers took 922 MB at its peak where 1,274 MB are foretold.
 WORKING_BYTES = 400_000_000
 ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
