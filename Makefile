@@ -11,7 +11,7 @@ run: $(VENV)/.run
 	$(BIN)/python -m saturation serve --port $(PORT)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,9 @@
 """What every test can use: no network, a cache of its own, and tiny models that are made once."""
 
+import contextlib
 import os
+import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +17,32 @@ import pytest
 def _no_test_writes_to_the_projects_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SATURATION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stores_with_the_bundled_packs_are_copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Importing the packs takes two seconds: it is done once, and each new store of a test begins as a copy of that."""
+    from saturation.settings import BUNDLED
+    from saturation.store import Store
+
+    template = tmp_path_factory.mktemp("template") / "measurements.duckdb"
+    ensure = Store.ensure
+
+    def copied(store: Store) -> None:
+        if store.bundled == BUNDLED / "packs" and store.path != template and not store.path.exists():
+            if not template.exists():
+                ensure(Store(template))
+            store.path.parent.mkdir(parents=True, exist_ok=True)
+            part = store.path.with_name(f"{store.path.name}.{os.getpid()}.{threading.get_ident()}.copy")
+            shutil.copy(template, part)
+            with contextlib.suppress(FileExistsError):  # another thread was first
+                os.link(part, store.path)
+            part.unlink()
+        ensure(store)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "ensure", copied)
         yield
 
 
