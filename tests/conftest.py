@@ -34,7 +34,7 @@ def _stores_with_the_bundled_packs_are_copied(tmp_path_factory: pytest.TempPathF
             if not template.exists():
                 ensure(Store(template))
             part = store.path.with_name(f"{store.path.name}.{os.getpid()}.{threading.get_ident()}.copy")
-            with contextlib.suppress(OSError):  # another thread was first, or the place cannot be written: a store's word
+            with contextlib.suppress(OSError):  # another thread was first, or there is no such place
                 store.path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(template, part)
                 os.link(part, store.path)
