@@ -36,7 +36,7 @@ with reported():
     view.toolbar()
     tiles(trajectory, chosen.step)
     chart(
-        linked_figure(
+        lambda theme: linked_figure(
             trajectory,
             data.spectra(chosen.family, chosen.model),
             curve=curve,
@@ -44,7 +44,7 @@ with reported():
             turns={place.name: place.step for place in run.order} if run else {},
             cursor=chosen.step,
             scale=chosen.scale,
-            theme=view.theme,
+            theme=theme,
         ),
         lambda: linked_table(trajectory),
         f"{view.name} at step {labels.step(chosen.step)}",

@@ -27,7 +27,7 @@ with reported():
         st.stop()
     view.toolbar()
     before = chosen.norm == "before"
-    shared = {"centred": chosen.centred, "theme": view.theme}
+    shared = {"centred": chosen.centred}
     along = {"cursor": chosen.step, "scale": chosen.scale}
     word = ("mean-centred" if chosen.centred else "plain") + (" before the final norm" if before else "")
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
@@ -39,7 +39,7 @@ with reported():
     span = data.span(chosen.family)
 
     chart(
-        layer_map(own, before_norm=before, **along, **shared),
+        lambda theme: layer_map(own, before_norm=before, **along, **shared, theme=theme),
         lambda: own,
         f"{view.name} {word}",
         "Each column is a checkpoint, each row a layer: 0 is the embedding, the top row is what the head reads. "
@@ -54,11 +54,14 @@ with reported():
         data.curve(chosen.family, chosen.models, chosen.metric), lines, centred=chosen.centred, before_norm=before
     )
     chart(
-        coloured_panels(table, metric.title, higher_is_better=bool(metric.higher_is_better), theme=view.theme, **along),
+        lambda theme: coloured_panels(
+            table, metric.title, higher_is_better=bool(metric.higher_is_better), theme=theme, **along
+        ),
         lambda: table,
         f"{chosen.family} {metric.label} {word}",
         "One panel a model, smallest first; a brighter point is a checkpoint whose last-layer representations point "
-        "the same way. Does the colour turn where the curve does?",
+        "the same way. Does the colour turn where the curve does?"
+        + (" Dashed: the exact entropy of the text." if table["floor"].notna().any() else ""),
         data.metric_drawn_from(chosen.family, metric.name, chosen.models)
         + " · colours: "
         + data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
@@ -68,7 +71,7 @@ with reported():
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            depth_curves(compared, chosen.step, span=span, **shared),
+            lambda theme: depth_curves(compared, chosen.step, span=span, **shared, theme=theme),
             lambda: depth_table(compared, chosen.step, centred=chosen.centred),
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
             f"At step {labels.step(chosen.step)}, from the embedding (0) to what the head reads (1); "
@@ -79,7 +82,7 @@ with reported():
         )
     with right:
         chart(
-            last_layer_curves(lines, span=span, before_norm=before, **along, **shared),
+            lambda theme: last_layer_curves(lines, span=span, before_norm=before, **along, **shared, theme=theme),
             lambda: lines.filter(regex="^(model|step|.*anisotropy.*|doubtful)$"),
             f"{chosen.family} {word}",
             "Mean cosine of what the head reads; near 1, all contexts look alike to the head.",
@@ -90,7 +93,7 @@ with reported():
     everywhere = data.last_layers()
     if everywhere["family"].nunique() > 1:
         chart(
-            depth_panels(everywhere, **shared),
+            lambda theme: depth_panels(everywhere, **shared, theme=theme),
             lambda: everywhere,
             f"{', '.join(everywhere['family'].unique())} {'mean-centred' if chosen.centred else 'plain'}",
             "Every measured model at its last checkpoint, after the final norm; one scale of colours for all.",

@@ -17,7 +17,7 @@ with reported():
         st.stop()
     view.toolbar()
     ranks = int(chosen.ranks) if chosen.ranks.isdecimal() else None
-    shared = {"centred": chosen.centred, "theme": view.theme, "cursor": chosen.step}
+    shared = {"centred": chosen.centred, "cursor": chosen.step}
     spectral = shared | {"divide": chosen.divide, "log_ranks": chosen.ranks == "log"}
     over = "its largest value" if chosen.divide == "largest" else "its sum"
     word = "as the softmax sees it" if chosen.centred else "as stored"
@@ -28,7 +28,9 @@ with reported():
     if chosen.centred:
         st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
     chart(
-        singular_map(spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **spectral),
+        lambda theme: singular_map(
+            spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **spectral, theme=theme
+        ),
         lambda: map_table(spectra, ranks=ranks, centred=chosen.centred, divide=chosen.divide),
         f"{view.name} {word}",
         f"Each column is a checkpoint's spectrum over {over}: a dark column under a bright top row "
@@ -40,7 +42,7 @@ with reported():
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            spectrum_film(spectra, log_values=chosen.colour == "log", **spectral),
+            lambda theme: spectrum_film(spectra, log_values=chosen.colour == "log", **spectral, theme=theme),
             lambda: map_table(spectra, ranks=None, centred=chosen.centred, divide=chosen.divide),
             f"{view.name} {word}",
             "Press play or drag: the spectrum over training, with the first and last checkpoint to compare.",
@@ -50,7 +52,9 @@ with reported():
         )
     with right:
         chart(
-            entropy_curves(trajectory, scale=chosen.scale, span=data.span(chosen.family), **shared),
+            lambda theme: entropy_curves(
+                trajectory, scale=chosen.scale, span=data.span(chosen.family), **shared, theme=theme
+            ),
             lambda: trajectory[["model", "step", "singular_entropy", "centred_singular_entropy", "doubtful"]],
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
             "0 when all singular values are equal; it jumps when few directions take over.",

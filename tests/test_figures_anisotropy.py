@@ -7,7 +7,6 @@ import pytest
 
 from saturation.figures import (
     DARK,
-    LIGHT,
     at_norm,
     coloured_panels,
     coloured_table,
@@ -16,7 +15,6 @@ from saturation.figures import (
     depth_table,
     last_layer_curves,
     layer_map,
-    page,
 )
 from saturation.figures.ranges import value_range
 
@@ -87,17 +85,6 @@ def test_negative_cosines_stay_on_the_axis():
 def test_nothing_measured(draw):
     figure = draw(frames.layers().iloc[:0], theme=DARK)
     assert "No anisotropy" in figure.layout.annotations[0].text
-
-
-def test_page_is_complete_offline_and_escapes_its_words():
-    html = page(layer_map(frames.layers()), "Map <w8>", "Read & see", "lab/w8 · 5 checkpoints", DARK)
-    assert "<h1>Map &lt;w8&gt;</h1>" in html
-    assert "Read &amp; see" in html
-    assert "lab/w8 · 5 checkpoints" in html
-    assert "cdn.plot.ly" not in html.split("Plotly.newPlot")[-1]
-    assert "plotly.js v" in html
-    assert f"background: {DARK.background}" in html
-    assert f"background: {LIGHT.background}" not in html
 
 
 class TestFilm:

@@ -18,12 +18,12 @@ from saturation.figures.playground import playground_figure
 from saturation.figures.scaling import scaling_figure
 from saturation.figures.singular import entropy_curves, map_table, singular_map
 from saturation.figures.spectrum_film import spectrum_film
-from saturation.figures.standalone import page
-from saturation.figures.theme import DARK, LIGHT, THEMES, Theme
+from saturation.figures.theme import DARK, LIGHT, PAPER, THEMES, Theme
 
 __all__ = [
     "DARK",
     "LIGHT",
+    "PAPER",
     "THEMES",
     "Theme",
     "alignment_curves",
@@ -48,7 +48,6 @@ __all__ = [
     "map_table",
     "metric_curves",
     "ngram_curves",
-    "page",
     "playground_figure",
     "scaling_figure",
     "singular_map",

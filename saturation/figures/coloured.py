@@ -12,7 +12,7 @@ from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import ANISOTROPY_SCALE, LIGHT, Theme, colour_bar
 
-HEAD, FOOT = 56, 52  # pixels above and below the panels
+HEAD, FOOT = 78, 52  # pixels above and below the panels
 
 
 def coloured_table(
@@ -50,8 +50,7 @@ def coloured_panels(
     rows = -(-len(counts) // columns)
     height = HEAD + FOOT + ROW * rows
     shared = axis(frame["step"].to_numpy(), scale)
-    words = "coloured by mean cosine of the last layer"
-    words += ", dashed: exact entropy of the text" if frame["floor"].notna().any() else ""
+    words = "coloured by last-layer mean cosine"
     # Gathered and handed over at once: plotly takes milliseconds for each thing added to a figure of its own.
     traces: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
@@ -80,7 +79,7 @@ def coloured_panels(
             at = float(positions([cursor], scale)[0])
             ends = {"x0": at, "x1": at, "y0": 0, "y1": 1}
             shapes.append(_line(f"x{number}", f"y{number} domain", ends, theme.text, "dot", "cursor"))
-    bar = colour_bar(theme) | {"tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"], "ypad": 24, "len": 0.22}
+    bar = colour_bar(theme) | {"tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"], "len": 0.22}
     return parts.blank(
         theme,
         height,

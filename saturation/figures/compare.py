@@ -151,13 +151,13 @@ def difference_map(
         "hovertemplate": f"%{{z:+.4f}}<br>depth %{{y:.2f}}<br>{AXES[align]} %{{x:.4s}}<extra></extra>",
         "name": "difference",
         "colorbar": colour_bar(theme)
-        | {"tickvals": [-most, 0, most], "ticktext": [f"{-most:.2g}", "0", f"{most:.2g}"], "len": 0.35, "ypad": 34},
+        | {"tickvals": [-most, 0, most], "ticktext": [f"{-most:.2g}", "0", f"{most:.2g}"], "len": 0.35},
     }
     figure = parts.blank(
         theme,
         360,
         [cells],
-        margin=parts.MAP_MARGIN | {"t": 64},  # on a phone, the bar stands above the title and not beside it
+        margin=parts.MAP_MARGIN,
         showlegend=False,
         xaxis=_axis(align, log_x, standoff=18),
         yaxis={"title": {"text": "layer depth"}, "showgrid": False},

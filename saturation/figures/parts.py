@@ -14,7 +14,7 @@ from saturation.figures.theme import Theme, template
 
 FLAG_ROOM = 38  # pixels right of a step axis, half the flag of a cursor at its end
 # A map has a title and a colour bar above it, for which plotly would reserve room twice.
-MAP_MARGIN = {"l": 62, "r": FLAG_ROOM, "t": 46, "b": 52, "autoexpand": False}
+MAP_MARGIN = {"l": 62, "r": FLAG_ROOM, "t": 64, "b": 52, "autoexpand": False}
 
 
 def blank(theme: Theme, height: int, traces: Sequence[Any] = (), **layout: Any) -> go.Figure:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
+SERIF = '"Latin Modern Roman", "CMU Serif", "Times New Roman", "Liberation Serif", "DejaVu Serif", serif'
 SPECTRUM_SCALE = "plasma"  # singular values, as in the paper's figure 4
 ANISOTROPY_SCALE = "viridis"  # cosines, as in the paper's figure 3
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -34,6 +35,7 @@ class Theme:
     spectrum: str
     warning: str
     plasma: tuple[float, float]
+    font: str = FONT
 
 
 LIGHT = Theme(
@@ -62,6 +64,20 @@ DARK = Theme(
     warning="#fcbb2d",
     plasma=(0.33, 0.95),
 )
+PAPER = Theme(
+    name="paper",
+    background="#ffffff",
+    surface="#ffffff",
+    text="#000000",
+    muted="#444444",
+    grid="#e6e6e6",
+    loss="#1a1a1a",
+    anisotropy="#1b7f79",
+    spectrum="#a11c9a",
+    warning="#b3470a",
+    plasma=(0.03, 0.68),
+    font=SERIF,
+)
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
@@ -84,7 +100,7 @@ def template(theme: Theme) -> go.layout.Template:
         layout={
             "paper_bgcolor": theme.background,
             "plot_bgcolor": theme.background,
-            "font": {"family": FONT, "color": theme.text, "size": 13},
+            "font": {"family": theme.font, "color": theme.text, "size": 13},
             "colorway": [theme.loss, theme.anisotropy, theme.spectrum, theme.warning],
             "xaxis": axis,
             "yaxis": axis,
@@ -92,7 +108,7 @@ def template(theme: Theme) -> go.layout.Template:
             "hoverlabel": {
                 "bgcolor": theme.surface,
                 "bordercolor": theme.muted,
-                "font": {"family": FONT, "color": theme.text, "size": 13},
+                "font": {"family": theme.font, "color": theme.text, "size": 13},
                 "align": "left",
             },
             "legend": {
@@ -114,7 +130,12 @@ def template(theme: Theme) -> go.layout.Template:
 
 
 def colour_bar(theme: Theme, top: float = 1.0) -> dict[str, Any]:
-    """A slim horizontal colour bar above the right corner of a panel whose upper end is at paper height `top`."""
+    """A slim horizontal colour bar above the right corner of a panel whose upper end is at paper height `top`.
+
+    Of the topmost panel, it hangs from the figure's edge: the panel's title is below it, not beside it, as on a phone
+    there is no room for both.
+    """
+    hanging = {"yref": "container", "y": 1.0, "yanchor": "top", "ypad": 6} if top == 1.0 else {}
     return {
         "orientation": "h",
         "x": 1.0,
@@ -128,7 +149,7 @@ def colour_bar(theme: Theme, top: float = 1.0) -> dict[str, Any]:
         "outlinewidth": 0,
         "ticks": "",
         "tickfont": {"color": theme.muted, "size": 11},
-    }
+    } | hanging
 
 
 def line_scale(theme: Theme, samples: int = 11) -> list[list[Any]]:

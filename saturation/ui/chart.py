@@ -1,21 +1,23 @@
-"""One way to show a figure: title, guide, the figure, what it was drawn from, and its data to take away."""
+"""One way to show a figure: title, guide, the figure, what it was drawn from, and its files to take away."""
 
-import re
 from collections.abc import Callable
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from saturation.figures import standalone
+from saturation.figures import Theme
+from saturation.figures.caption import Caption, slug
 from saturation.method import entry
-from saturation.ui import look
+from saturation.ui import link, look, saving
 from saturation.ui.pages import METHOD
+
+__all__ = ["chart", "slug"]
 
 
 def chart(
-    figure: go.Figure,
-    data: Callable[[], pd.DataFrame],
+    draw: Callable[[Theme], go.Figure],
+    table: Callable[[], pd.DataFrame],
     name: str,
     guide: str,
     provenance: str,
@@ -26,13 +28,16 @@ def chart(
 ) -> None:
     """Draw a figure with everything around it.
 
-    `data`: makes the table of the figure, called when the CSV is asked for. `name`: the selection in words; with the
-    title it names the saved files. `guide`: one line on how to read it. `provenance`: one line on what it was drawn
-    from. `method`: the entry of the Method page that defines what is drawn. `on_select`: called when a point is
-    clicked; its event is in the session state under `slug(title)`.
+    `draw`: makes the figure in a theme. `table`: makes its numbers, called when they are asked for. `name`: the
+    selection in words; with the title it names the saved files. `guide`: one line on how to read it. `provenance`: one
+    line on what it was drawn from. `method`: the entry of the Method page that defines what is drawn. `on_select`:
+    called when a point is clicked; its event is in the session state under `slug(title)`.
     """
     key = slug(title)
-    file = slug(f"{title} {name}")
+    caption = Caption(title, name, guide, provenance, link.current())
+    figure = draw(look.theme())
+    # What was zoomed stays so while the cursor moves, and not when another model is drawn.
+    figure.update_layout(meta=caption.as_dict(), uirevision=f"{key} {name.partition(' at step ')[0]}")
     st.subheader(title, anchor=False)
     st.caption(guide)
     st.plotly_chart(
@@ -40,7 +45,7 @@ def chart(
         theme=None,
         key=key,
         alt=f"{title} of {name}. {guide}",
-        config=config(file),
+        config=config(caption.file),
         on_select=on_select or "ignore",
         selection_mode="points",
     )
@@ -55,42 +60,21 @@ def chart(
                 help=entry(method).title,
                 width="content",
             )
-            st.download_button(
-                "CSV",
-                lambda: data().to_csv(index=False),
-                file_name=f"{file}.csv",
-                mime="text/csv",
-                key=f"csv-{key}",
-                on_click="ignore",
+            if st.button(
+                "Save",
+                key=f"save-{key}",
                 type="tertiary",
                 icon=":material/download:",
-                help="The numbers of this figure",
-            )
-            shown = look.theme()
-            st.download_button(
-                "HTML",
-                lambda: standalone.page(figure, f"{title}: {name}", guide, provenance, shown),
-                file_name=f"{file}.html",
-                mime="text/html",
-                key=f"html-{key}",
-                on_click="ignore",
-                type="tertiary",
-                icon=":material/download:",
-                help="This figure as a page of its own that works offline (5 MB)",
-            )
+                help="PNG, SVG and PDF at print size, a page of its own (HTML), and the numbers (CSV, Parquet)",
+            ):
+                saving.dialog(draw, table, caption)
 
 
 def config(file: str) -> dict:
-    """The plotly configuration: a short mode bar, and images of the format chosen in the sidebar."""
-    kind = (st.session_state.get("image") or "SVG").lower()
+    """The plotly configuration: a short mode bar, whose camera saves a PNG of four times the size on the page."""
     return {
         "displaylogo": False,
         "responsive": True,
         "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
-        "toImageButtonOptions": {"format": kind, "scale": 4, "filename": file},
+        "toImageButtonOptions": {"format": "png", "scale": 4, "filename": file},
     }
-
-
-def slug(text: str) -> str:
-    """A file name of a title: small letters, digits, dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -54,7 +54,7 @@ def panels(view: View, runs: list[str]) -> None:
     if base:
         shown = compare.less(shown, base)
     chart(
-        compare_panels(shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=view.theme),
+        lambda theme: compare_panels(shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=theme),
         lambda: shown,
         f"{' and '.join(runs[:3])} by {chosen.align}",
         f"Each line less that of {base} at the same place: above zero it lies higher."
@@ -86,8 +86,8 @@ def depth_map(view: View, runs: list[str]) -> None:
     column = "centred_anisotropy" if view.selection.centred else "anisotropy"
     table = compare.depth_difference(rows, second, first, column)
     chart(
-        difference_map(
-            table, second, first, view.selection.align, log_x=view.selection.scale == "log", theme=view.theme
+        lambda theme: difference_map(
+            table, second, first, view.selection.align, log_x=view.selection.scale == "log", theme=theme
         ),
         lambda: table.rename_axis("depth").reset_index(),
         f"{second} less {first}",

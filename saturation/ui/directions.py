@@ -30,7 +30,9 @@ def section(view: View) -> None:
     word = "as the softmax sees it" if chosen.centred else "as stored"
     drawn_from = data.drawn_from(chosen.family, ("alignment",), (chosen.model,))
     chart(
-        alignment_curves(rows, cursor=chosen.step, scale=chosen.scale, centred=chosen.centred, theme=view.theme),
+        lambda theme: alignment_curves(
+            rows, cursor=chosen.step, scale=chosen.scale, centred=chosen.centred, theme=theme
+        ),
         lambda: alignment_table(rows),
         f"{view.name} {word}",
         "Each line is a left singular vector of the head, by its rank at that step. Near 1 above, it moves all logits "

@@ -9,9 +9,10 @@ import streamlit as st
 from saturation import __version__
 from saturation.errors import SaturationError
 from saturation.figures import Theme
-from saturation.ui import controls, data, live, look, notices, progress
+from saturation.ui import controls, data, link, live, look, notices, progress, saving
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
+from saturation.ui.words import plain
 
 ABOUT = f"""**Saturation {__version__}** shows whether a language-model training run saturates, since when, and what its
 output head does meanwhile. Definitions follow Godey, de la Clergerie and Sagot, arXiv 2404.07647."""
@@ -27,7 +28,8 @@ fill="{ink}">Saturation</text></svg>"""
 STYLE = """<style>
 .stMainBlockContainer { max-width: 1240px; }
 .stMainBlockContainer h1 { padding: 0 0 0.9rem; }
-.st-key-eyebrow p { font-size: 0.75rem; letter-spacing: 0.06em; margin-bottom: -0.4rem; }
+.st-key-eyebrow { margin-bottom: -0.6rem; }
+.st-key-eyebrow p { font-size: 0.75rem; letter-spacing: 0.06em; }
 [data-testid="stSidebar"] [data-testid="stPageLink"] a { padding: 0.3rem 0.5rem; }
 .st-key-provenance p, [class*="st-key-under-"] p { font-size: 0.8rem; line-height: 1.4; }
 [class*="st-key-under-"] [data-testid="stPageLink"] a { padding: 0 0.2rem; }
@@ -81,7 +83,7 @@ def open_page(page: Page) -> View:
     with st.sidebar:
         menu = st.container(gap=None)
         st.space("xsmall")
-    eyebrow = st.container(key="eyebrow")
+    eyebrow = st.container(key="eyebrow", horizontal=True, vertical_alignment="center", gap="small")
     st.title(page.question, anchor=False)
     try:
         live.bring_in()
@@ -93,7 +95,9 @@ def open_page(page: Page) -> View:
         st.error(str(error), icon=":material/error:")
         st.stop()
     notices.show(data.store().path)
-    eyebrow.caption(f"{page.name} · {selection.family}/{selection.model}")
+    with eyebrow:
+        st.caption(f"{page.name} · {plain(f'{selection.family}/{selection.model}')}", width="stretch")
+        link.button(address)
     with menu:
         _menu(address)
     with st.sidebar:
@@ -101,16 +105,7 @@ def open_page(page: Page) -> View:
         live.sidebar(selection.family)
         if page is not MEASURE:
             progress.sidebar()
-        st.space("small")
-        st.segmented_control(
-            "Camera button saves",
-            ["SVG", "PNG"],
-            key="image",
-            default="SVG",
-            required=True,
-            persist_state="session",
-            help="Format of the file that the camera button above each figure saves (PNG at 4 times the size).",
-        )
+        saving.watch()
     return View(selection, address, look.theme(), page)
 
 

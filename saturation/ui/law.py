@@ -48,12 +48,12 @@ def law_section(view: View, shown: Shown) -> None:
         fitted = scaling.large_enough(points, fit_from)
         found = found.assign(fitted=fitted.map({True: view.selection.fitted, False: ""}))
         chart(
-            scaling_figure(
+            lambda theme: scaling_figure(
                 found,
                 None if law is None else scaling.law_curves(points, law),
                 by=view.selection.by,
                 span=shown.span,
-                theme=view.theme,
+                theme=theme,
             ),
             lambda: found,
             f"{view.selection.family} {view.selection.fitted} checkpoints",

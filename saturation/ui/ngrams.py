@@ -46,7 +46,7 @@ def section(view: View) -> None:
     kept = curves[curves["label"].isin(shown)]
     points = widths.points(kept)
     chart(
-        ngram_curves(points, scale=view.selection.rank_axis, error=error, theme=view.theme),
+        lambda theme: ngram_curves(points, scale=view.selection.rank_axis, error=error, theme=theme),
         lambda: points,
         f"{len(kept)} matrices",
         "The least relative error that any model of a hidden size (x) makes on the corpus's n-gram probabilities. "

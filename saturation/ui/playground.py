@@ -11,7 +11,7 @@ from saturation.jobs import board
 from saturation.jobs.playground import VERSION, default_widths, judged
 from saturation.measures.playground import CLOSED, Bound, RankedLanguage
 from saturation.ui import data
-from saturation.ui.chart import chart, slug
+from saturation.ui.chart import chart
 from saturation.ui.frame import View
 from saturation.ui.words import plain
 
@@ -62,9 +62,11 @@ def _field(view: View, name: str) -> float:
 def _figure(view: View, rows: pd.DataFrame) -> None:
     found = judged(list(rows.itertuples()))
     chart(
-        playground_figure(rows, found.constant if found else None, found.fitted_on if found else (), theme=view.theme),
+        lambda theme: playground_figure(
+            rows, found.constant if found else None, found.fitted_on if found else (), theme=theme
+        ),
         lambda: rows,
-        slug(" ".join(f"{name} {rows[name].iloc[0]:g}" for name in FIELDS)),
+        ", ".join(f"{FIELDS[name][0].lower()} {rows[name].iloc[0]:g}" for name in FIELDS),
         "Context vectors of width d and a linear head, trained freely on the exact distribution: what stays above the "
         "entropy is the bottleneck and nothing else. The gap closes where d reaches R. Dashed: the bound of Theorem "
         "5.3, its constant fitted on the two ringed widths.",

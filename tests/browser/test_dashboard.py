@@ -2,12 +2,19 @@
 
 import json
 import re
+import zlib
+from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import MEASURED_LATER, serving, settled
+from pypdf import PdfReader
 
 from saturation.figures import DARK, LIGHT
+from saturation.store import Store, queries
 
 # How many figures a page has, and words of a line that tells what they were drawn from.
 FIGURES = {
@@ -233,49 +240,132 @@ def test_the_film_plays_in_the_browser(browse, server):
     assert address(page)["step"] == "0"
 
 
-def test_csv_and_html_hold_the_figure(browse, server):
+def save(page, kind: str, title: str | None = None) -> tuple[str, bytes]:
+    """Name and content of a file of the dialog; with `title`, of the dialog that its figure's button opens."""
+    if title:
+        page.locator(f".st-key-save-{title} button").first.click()
+        page.locator(".st-key-saved-figure .main-svg .cartesianlayer .subplot").first.wait_for()
+        page.wait_for_timeout(300)
+    with page.expect_download() as waiting:
+        page.locator(".st-key-save-buttons").get_by_role("button", name=kind, exact=True).click()
+    return waiting.value.suggested_filename, waiting.value.path().read_bytes()
+
+
+def test_a_figure_is_saved_in_every_format(browse, server, cache):
     page = browse(f"{server}/Singular_values{VIEW}")
-    under = page.locator(".st-key-under-singular-values-by-rank-and-step")
-    with page.expect_download() as waiting:
-        under.get_by_role("button", name="CSV").click()
-    assert waiting.value.suggested_filename == "singular-values-by-rank-and-step-pythia-14m-as-stored.csv"
-    lines = waiting.value.path().read_text().splitlines()
-    assert lines[0] == "step,rank,ratio"
-    assert len(lines) == 1 + 15 * 100
-    assert lines[1] == "0,1,1.0"
-    with page.expect_download() as waiting:
-        under.get_by_role("button", name="HTML").click()
-    html = waiting.value.path().read_text()
-    assert waiting.value.suggested_filename.endswith(".html")
-    assert "pythia/14m · 15 checkpoints, steps 0–10,000" in html
-    assert "plotly.js v" in html
+    name, csv = save(page, "CSV", "singular-values-by-rank-and-step")
+    assert name == "singular-values-by-rank-and-step-pythia-14m-as-stored.csv"
+    table = pd.read_csv(BytesIO(csv))
+    held = queries.spectra(Store(cache / "measurements.duckdb"), "pythia", "14m")
+    assert len(table) == 15 * 100
+    for step, values in zip(held["step"], held["singular_values"], strict=True):
+        shown = table[table["step"] == step].sort_values("rank")["ratio"].to_numpy()
+        np.testing.assert_allclose(shown, values[:100] / values[0], rtol=1e-6)
 
+    _, parquet = save(page, "Parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(BytesIO(parquet)), table, check_dtype=False, rtol=1e-6)
+
+    page.get_by_role("dialog").get_by_role("radio", name="Paper").click()
+    page.wait_for_function(
+        "document.querySelector('.st-key-saved-figure .js-plotly-plot')?._fullLayout.paper_bgcolor === '#ffffff'"
+    )
+    page.wait_for_timeout(300)
+    name, png = save(page, "PNG")
+    assert name.endswith("-as-stored.png")
+    assert png.startswith(b"\x89PNG")
+    assert int.from_bytes(png[16:20], "big") == pytest.approx(85 / 25.4 * 600, abs=2)  # 600 to the inch
+    density = png.index(b"pHYs")
+    assert int.from_bytes(png[density + 4 : density + 8], "big") == round(600 / 0.0254)
+    assert b"pythia/14m \xc2\xb7 15 checkpoints" in png
+    assert b"step=4000" in png
+    assert b"IDAT" in chunks(png)
+
+    _, svg = save(page, "SVG")
+    root = ElementTree.fromstring(svg)
+    names = "{http://www.w3.org/2000/svg}"
+    assert root.get("width") == "85mm"
+    assert root.find(f"{names}title").text == "Singular values by rank and step: pythia/14m as stored"
+    assert "family=pythia&model=14m&step=4000" in root.find(f"{names}desc").text
+    assert len(root.findall(f".//{names}g[@class='hm']")) == 1
+    assert b"font-family: 'Latin Modern Roman'" in svg
+
+    _, pdf = save(page, "PDF")
+    assert PdfReader(BytesIO(pdf)).metadata.title.startswith("Singular values by rank and step")
+
+    name, html = save(page, "HTML")
+    assert name.endswith(".html")
+    assert len(html) < 2_000_000
     alone = page.context.new_page()
-    alone.set_content(html)
-    alone.locator(".main-svg .hm image").wait_for()
+    alone.route("**/*", lambda route: route.abort())  # it needs nothing from anywhere
+    alone.set_content(html.decode())
+    alone.locator("#figure[data-drawn=yes] .main-svg .hm image").wait_for()
+    assert alone.get_by_text("pythia/14m · 15 checkpoints, steps 0–10,000").count() == 1
 
 
-@pytest.mark.parametrize(("kind", "start"), [("SVG", b"<svg"), ("PNG", b"\x89PNG")])
-def test_the_camera_saves_the_figure(browse, server, kind, start):
+def chunks(png: bytes) -> list[bytes]:
+    """Kinds of a PNG's chunks; fails where a checksum is wrong."""
+    at, kinds = 8, []
+    while at < len(png):
+        length = int.from_bytes(png[at : at + 4], "big")
+        body = png[at + 4 : at + 8 + length]
+        assert zlib.crc32(body) == int.from_bytes(png[at + 8 + length : at + 12 + length], "big")
+        kinds.append(body[:4])
+        at += 12 + length
+    return kinds
+
+
+def test_the_camera_saves_the_figure_with_its_caption(browse, server):
     page = browse(f"{server}/Anisotropy{VIEW}")
-    if kind == "PNG":
-        page.get_by_role("radio", name="PNG").click()
-        page.wait_for_timeout(500)  # the figures are drawn anew with the other format
-        settled(page)
     plot = chart(page, "last-layer-along-training")
     plot.scroll_into_view_if_needed()
     plot.hover()
     with page.expect_download() as waiting:
         plot.locator('[data-title^="Download"]').click()
-    assert waiting.value.suggested_filename == f"last-layer-along-training-pythia-plain.{kind.lower()}"
+    assert waiting.value.suggested_filename == "last-layer-along-training-pythia-plain.png"
     content = waiting.value.path().read_bytes()
-    assert content.startswith(start)
-    if kind == "SVG":
-        assert b"14m \xc2\xb7 14.1M" in content
-        assert LIGHT.text.encode() in content or b"rgb(34, 26, 51)" in content
-    else:
-        width = int.from_bytes(content[16:20], "big")
-        assert width >= 4 * 300
+    assert chunks(content)[0] == b"IHDR"
+    assert int.from_bytes(content[16:20], "big") >= 4 * 300
+    assert b"Last layer along training: pythia plain" in content
+
+
+def test_what_was_zoomed_stays_so_while_the_cursor_moves(browse, server):
+    page = browse(f"{server}/Anisotropy{VIEW}")
+    plot = chart(page, "last-layer-along-training")
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.8 * box["height"], steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    ranges = (
+        "() => { const at = document.querySelector('.st-key-last-layer-along-training .js-plotly-plot')._fullLayout;"
+        " return [...at.xaxis.range, ...at.yaxis.range].map(Number) }"
+    )
+    zoomed = page.evaluate(ranges)
+    assert zoomed[0] > 1000
+    page.get_by_role("slider").first.press("ArrowRight")
+    page.wait_for_url("**step=5000*")
+    settled(page)
+    page.wait_for_timeout(200)
+    assert flags(page) == {"step 5,000"}
+    assert page.evaluate(ranges) == pytest.approx(zoomed)
+    page.get_by_role("radio", name="Mean-centred").click()
+    page.wait_for_url("**view=centred*")
+    settled(page)
+    assert page.evaluate(ranges)[0] < 0
+
+
+def test_a_button_copies_the_whole_link(browse, server):
+    page = browse(f"{server}/Anisotropy", permissions=["clipboard-read", "clipboard-write"])
+    assert not urlsplit(page.url).query
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("Copied").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert {"family", "model", "step"} <= parse_qs(urlsplit(link).query).keys()
+    second = browse(link)
+    assert flags(second) == flags(page)
+    assert second.get_by_test_id("stAlert").count() == 0
 
 
 @pytest.mark.parametrize(("scheme", "look"), [("light", LIGHT), ("dark", DARK)], ids=["light", "dark"])
