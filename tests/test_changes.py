@@ -75,8 +75,7 @@ def test_the_papers_entropy_turns_at_its_minimum(size: float) -> None:
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5])
-@pytest.mark.parametrize("size", [0.002, 0.02, 0.1])
-@pytest.mark.parametrize("count", [20, 154])
+@pytest.mark.parametrize(("size", "count"), [(0.002, 20), (0.02, 20), (0.1, 20), (0.02, 154)])
 def test_flat_and_falling_curves_hardly_ever_turn(correlation: float, size: float, count: int) -> None:
     steps = np.linspace(1000, 143_000, count).astype(int)
     false = sum(
