@@ -12,6 +12,7 @@ from saturation.figures import Theme
 from saturation.ui import controls, data, live, look, notices, progress
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
+from saturation.ui.words import plain
 
 ABOUT = f"""**Saturation {__version__}** shows whether a language-model training run saturates, since when, and what its
 output head does meanwhile. Definitions follow Godey, de la Clergerie and Sagot, arXiv 2404.07647."""
@@ -90,10 +91,11 @@ def open_page(page: Page) -> View:
     except SaturationError as error:
         with menu:
             _menu({})
-        st.error(str(error), icon=":material/error:")
+        st.error(data.said(error), icon=":material/error:")
         st.stop()
-    notices.show(data.store().path)
-    eyebrow.caption(f"{page.name} · {selection.family}/{selection.model}")
+    if data.settings().mode == "local":  # what became of the store is its owner's business
+        notices.show(data.store().path)
+    eyebrow.caption(f"{page.name} · {plain(f'{selection.family}/{selection.model}')}")
     with menu:
         _menu(address)
     with st.sidebar:
