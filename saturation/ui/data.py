@@ -86,7 +86,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     if here.mode == "local":
         return rows
     names = zip(rows["family"], rows["model"], strict=True)
-    return rows[[hosting.shown(here, family, model) for family, model in names]]
+    return rows[pd.Series([hosting.shown(here, *name) for name in names], index=rows.index, dtype="bool")]
 
 
 def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
