@@ -3,17 +3,18 @@
 import streamlit as st
 
 from saturation.families import registry
-from saturation.jobs import board, catalogue
+from saturation.jobs import board, catalogue, hosting
 from saturation.jobs.request import MEASURES
 from saturation.ui import coverage, data, live, progress, published
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import MEASURE
+from saturation.ui.words import plain
 
 view = open_page(MEASURE)
 settings, chosen = data.settings(), view.selection
 if settings.mode == "demo":
-    st.info("This demonstration is read-only. Run your own: `python -m saturation serve`.", icon=":material/info:")
+    st.info(hosting.READ_ONLY, icon=":material/info:")
     st.stop()
 
 with reported():
@@ -47,12 +48,16 @@ with reported():
             )
             steps = coverage.to_measure(known, measures, which, picked)
             st.caption(coverage.plan(known, measures, which, picked, steps))
-            coverage.cost(chosen.family, chosen.model, known, steps, measures)
+            refused = hosting.too_large(settings, chosen.family, chosen.model)
+            if refused:
+                st.warning(plain(refused), icon=":material/block:")
+            else:
+                coverage.cost(chosen.family, chosen.model, known, steps, measures)
             count = f"{len(steps)} checkpoint{'' if len(steps) == 1 else 's'}"
             if st.button(
                 f"Measure {count}" if steps else "Nothing to measure",
                 type="primary",
-                disabled=not steps,
+                disabled=not steps or refused is not None,
                 icon=":material/play_arrow:",
             ):
                 board.submit(settings, [f"{view.name}@{step}" for step in steps], measures)

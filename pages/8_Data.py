@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from saturation.jobs import hosting
 from saturation.ui import data, holdings, imports
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -10,7 +11,7 @@ from saturation.ui.pages import DATA
 view = open_page(DATA)
 mode, chosen = data.settings().mode, view.selection
 if mode == "demo":
-    st.info("This demonstration is read-only. Run your own: `python -m saturation serve`.", icon=":material/info:")
+    st.info(hosting.READ_ONLY, icon=":material/info:")
 else:
     with reported():
         st.subheader("Bring in", anchor=False)

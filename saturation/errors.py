@@ -53,5 +53,9 @@ class JobError(SaturationError):
     """A job cannot be started, found or cancelled."""
 
 
+class RefusedError(JobError):
+    """A hosted server does not do this, or not so much of it."""
+
+
 class CancelledError(JobError):
     """Work was stopped because nobody wants it any more."""

@@ -1,7 +1,10 @@
 """What is in force: flags, then the environment, then defaults."""
 
+import importlib.util
+import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 
 from saturation.errors import InputError
@@ -12,11 +15,33 @@ BUNDLED = ROOT / "cache"
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a public server lets its visitors do; each is set by `SATURATION_PUBLIC_<NAME>`.
+
+    parameters: of the largest model measured. jobs: of a session at once. checkpoints, imports, import_mb: of a session
+    in a day. queue: checkpoints that wait or run for all sessions. disk_gb: store and uploads together (10^9 bytes).
+    """
+
+    parameters: float = 200e6
+    jobs: float = 2
+    checkpoints: float = 200
+    imports: float = 10
+    import_mb: float = 64
+    queue: float = 1000
+    disk_gb: float = 5
+
+
+@dataclass(frozen=True)
 class Settings:
-    """The folder that holds the store and what is kept of downloads, and the mode of the dashboard."""
+    """The folder that holds the store and what is kept of downloads, and the mode of the dashboard.
+
+    session: which of a hosted server's visitors asks.
+    """
 
     cache: Path
     mode: str
+    limits: Limits = field(default_factory=Limits)
+    session: str = ""
 
     @property
     def store_path(self) -> Path:
@@ -27,16 +52,40 @@ class Settings:
         return self.cache / "workers"
 
     def as_dict(self) -> dict[str, str]:
-        return {key: str(value) for key, value in asdict(self).items()} | {"store": str(self.store_path)}
+        limits = {f"public_{name}": f"{value:.15g}" for name, value in asdict(self.limits).items()}
+        own = {"cache": str(self.cache), "mode": self.mode, "store": str(self.store_path)}
+        return own | (limits if self.mode == "public" else {})
 
 
 def load(cache: str | os.PathLike[str] | None = None, mode: str | None = None) -> Settings:
     """Read the settings in force.
 
-    Raises InputError when the mode is not one of `MODES`.
+    Raises InputError when the mode is not one of `MODES`, or a limit is no number.
     """
-    chosen = mode or os.environ.get("SATURATION_MODE") or "local"
+    chosen = mode or os.environ.get("SATURATION_MODE") or _default_mode()
     if chosen not in MODES:
         raise InputError(f"SATURATION_MODE is '{chosen}'; set it to one of {', '.join(MODES)}.")
     folder = Path(cache or os.environ.get("SATURATION_CACHE") or BUNDLED).expanduser()
-    return Settings(cache=folder.resolve(), mode=chosen)
+    return Settings(cache=folder.resolve(), mode=chosen, limits=_limits())
+
+
+@cache
+def _default_mode() -> str:
+    """Where torch is not installed nothing can be measured: what is left is the demonstration."""
+    return "local" if importlib.util.find_spec("torch") else "demo"
+
+
+def _limits() -> Limits:
+    found = {}
+    for item in fields(Limits):
+        name = f"SATURATION_PUBLIC_{item.name.upper()}"
+        given = os.environ.get(name)
+        if not given:
+            continue
+        try:
+            found[item.name] = float(given)
+        except ValueError:
+            found[item.name] = math.nan
+        if not found[item.name] >= 0:
+            raise InputError(f"{name} is '{given}'; give a number, 0 or more.")
+    return Limits(**found)

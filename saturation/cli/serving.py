@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 
 import click
 from filelock import Timeout
@@ -64,6 +65,11 @@ def work_command(context: Context, workers: int, dask: str | None, idle: float, 
         ).run()
 
 
+def _operator(context: Context) -> settings.Settings:
+    """The settings of whoever has a shell on this machine, who is no visitor of what it hosts."""
+    return replace(context.settings, mode="local")
+
+
 @click.group("queue")
 def queue_group() -> None:
     """Look at the queue, cancel or retry what was asked for."""
@@ -77,7 +83,7 @@ def queue_list(context: Context, as_json: bool) -> None:
     from saturation.jobs import board
 
     context.store.ensure()
-    found = board.jobs(context.settings, revive=False)
+    found = board.jobs(_operator(context), revive=False)
     listed = [
         {name: getattr(job, name) for name in ("id", "title", "kind", "state", "done", "total", "failed", "error")}
         for job in found
@@ -96,7 +102,7 @@ def queue_cancel(context: Context, job_id: str) -> None:
     """Stop a job; what it has measured stays."""
     from saturation.jobs import board
 
-    board.cancel(context.settings, job_id)
+    board.cancel(_operator(context), job_id)
 
 
 @queue_group.command("retry")
@@ -106,4 +112,4 @@ def queue_retry(context: Context, job_id: str) -> None:
     """Run what failed or was cancelled of a job again, in a worker of its own."""
     from saturation.jobs import board
 
-    board.retry(context.settings, job_id)
+    board.retry(_operator(context), job_id)

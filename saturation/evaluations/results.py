@@ -6,6 +6,7 @@ Source: `lm_eval/result_schema.py` and `lm_eval/loggers/evaluation_tracker.py` o
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from saturation.errors import InputError
 RENAMED = {"ppl": "perplexity"}
 PLAIN_FILTER = "none"
 STDERR = "_stderr"
+# Signs that pages and figures would take for links, formulas or markup; no task or metric of the harness has them.
+MARKUP = re.compile(r"[<>\[\]{}`$*\\\x00-\x1f\x7f]")
 # Directions as the harness registers its metrics, for files that do not state them.
 HIGHER = {
     *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all", "exact_match", "em", "f1", "mcc", "mc1", "mc2"),
@@ -117,6 +120,9 @@ def _task(
             continue  # a deviation goes with its value; alias, name and counts are no metrics
         metric = RENAMED.get(name, name).replace("/", "-")
         shown = metric if filtered in ("", PLAIN_FILTER) else f"{metric} ({filtered})"
+        if MARKUP.search(task + shown):
+            skipped.append(f"{task}/{shown} has signs of markup in its name.")
+            continue
         number = _number(value)
         if number is None:
             skipped.append(f"{task}/{shown} is {_shown(value)}, not a finite number.")

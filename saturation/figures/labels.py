@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from html import escape
 
 
 def count(value: float) -> str:
@@ -51,6 +52,11 @@ def rate(value: float) -> str:
     """A learning rate: 1e-3, 2.5e-4."""
     digits, power = f"{value:.2e}".split("e")
     return f"{float(digits):g}e{int(power)}"
+
+
+def literal(text: str) -> str:
+    """Foreign words for plotly, which takes tags, entities and %{...} in a text for its own."""
+    return escape(text, quote=False).replace("%{", "% {")
 
 
 # What models are coloured by: how it is written in a legend, and its name where it is not known.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from saturation.figures import parts
+from saturation.figures import labels, parts
 from saturation.figures.heads import rank_axis
 from saturation.figures.steps import StepScale
 from saturation.figures.theme import DASHES, LIGHT, Theme, line_styles
@@ -34,7 +34,7 @@ def ngram_curves(
     styles = line_styles(sizes, theme)
     traces: list[dict[str, Any]] = []
     for place, (label, rows) in enumerate(points.groupby("label", sort=False)):
-        rows = rows.sort_values("rank")
+        rows, shown = rows.sort_values("rank"), labels.literal(str(label))
         kept = rows[rows["rank"] > 0] if scale == "log" else rows
         style = {"color": styles[str(label)]["color"], "dash": DASHES[place % len(DASHES)]}
         x = kept["rank"].to_numpy(dtype=float)
@@ -50,7 +50,7 @@ def ngram_curves(
                     "fillcolor": style["color"],
                     "opacity": 0.25,
                     "line": {"width": 0},
-                    "name": f"{label}, band",
+                    "name": f"{shown}, band",
                     "legendgroup": str(label),
                     "showlegend": False,
                     "hoverinfo": "skip",
@@ -63,9 +63,9 @@ def ngram_curves(
                 "x": x,
                 "y": kept["w_error"].to_numpy(dtype=float),
                 "line": {"width": 2.2, **style},
-                "name": str(label),
+                "name": shown,
                 "legendgroup": str(label),
-                "hovertemplate": f"<b>{label}</b><br>rank %{{x:,}}<br>W-error %{{y:.3f}}<extra></extra>",
+                "hovertemplate": f"<b>{shown}</b><br>rank %{{x:,}}<br>W-error %{{y:.3f}}<extra></extra>",
             }
         )
     # What lies beyond the last rank with a visible error is empty.

@@ -22,7 +22,7 @@ from saturation.checkpoints.resolve import resolve
 from saturation.errors import JobError
 from saturation.families import registry
 from saturation.families.model import Checkpoint
-from saturation.jobs import perform, plan
+from saturation.jobs import hosting, perform, plan, quota
 from saturation.jobs.presence import Life, Progress, Watch, lives, living
 from saturation.jobs.request import MEASURES, Request
 from saturation.settings import ROOT, Settings
@@ -69,18 +69,20 @@ class Job:
 
 def submit(settings: Settings, targets: Sequence[str], measures: Sequence[str], text: str | None = None) -> str:
     """Ask for measures of targets, before all that waits; returns the job's id. Raises SaturationError."""
+    hosting.check_targets(settings, targets, text)
     if not targets:
         raise JobError("No checkpoint was chosen; pick at least one step.")
     request = Request(measures=tuple(measures), text=text)
     checkpoints = [checkpoint for target in targets for checkpoint in _checkpoints(settings, target)]
-    return _ask(settings, plan.title(checkpoints), plan.jobs(checkpoints, request))
+    return _ask(settings, plan.title(checkpoints), plan.jobs(checkpoints, request), len(checkpoints))
 
 
 def start(settings: Settings, kind: str, title: str, options: Mapping[str, Any]) -> str:
     """Ask for work of another kind and return the job's id; options are plain values. Raises UnknownNameError."""
     if kind not in perform.KINDS:
         raise registry.unknown("kind of job", kind, [*perform.KINDS])
-    return _ask(settings, title, [plan.other(kind, title, dict(options))])
+    counted = hosting.check_work(settings, kind, options)
+    return _ask(settings, title, [plan.other(kind, title, dict(options))], counted)
 
 
 def _checkpoints(settings: Settings, target: str) -> list[Checkpoint]:
@@ -94,8 +96,11 @@ def _checkpoints(settings: Settings, target: str) -> list[Checkpoint]:
     return resolve(target, settings.cache)
 
 
-def _ask(settings: Settings, title: str, jobs: Sequence[queue.Asked]) -> str:
-    job_id = queue.ask(Store(settings.store_path), title, jobs, PAGE_PRIORITY)
+def _ask(settings: Settings, title: str, jobs: Sequence[queue.Asked], checkpoints: int) -> str:
+    store = Store(settings.store_path)
+    with quota.admitted(settings, store, checkpoints) as keep:
+        job_id = queue.ask(store, title, jobs, PAGE_PRIORITY)
+        keep(job_id)
     ensure_worker(settings)
     return job_id
 
@@ -145,7 +150,10 @@ def _revive(settings: Settings) -> None:
 
 
 def jobs(settings: Settings, revive: bool = True) -> list[Job]:
-    """All that was asked for, newest first. revive: start a worker where jobs are left that nobody is at."""
+    """All that was asked for, newest first; on a hosted server what this session asked for.
+
+    revive: start a worker where jobs are left that nobody is at.
+    """
     store = Store(settings.store_path)
     if not store.path.exists():
         return []
@@ -155,10 +163,11 @@ def jobs(settings: Settings, revive: bool = True) -> list[Job]:
     if revive and settings.mode != "demo" and int(found["waiting"].sum() + found["running"].sum()):
         _revive(settings)
     doing = {group: progress for life in lives(settings.workers_path) for group, progress in life.doing.items()}
-    return [_job(store, row, doing) for row in found.to_dict("records")]
+    own = [row for row in found.to_dict("records") if quota.owns(settings, row["request_id"])]
+    return [_job(settings, store, row, doing) for row in own]
 
 
-def _job(store: Store, row: dict[Hashable, Any], doing: Mapping[str, Progress]) -> Job:
+def _job(settings: Settings, store: Store, row: dict[Hashable, Any], doing: Mapping[str, Progress]) -> Job:
     state = _state(row)
     done, total, message = int(row["ended"]), int(row["groups"]), ""
     if state == "running":
@@ -176,8 +185,8 @@ def _job(store: Store, row: dict[Hashable, Any], doing: Mapping[str, Progress]) 
         total=total,
         failed=int(row["failed"]),
         measures=tuple(measure for measure in MEASURES if measure in row["measures"]),
-        message=message or state,
-        error=None if pd.isna(row["error"]) else row["error"],
+        message=hosting.said(settings, message or state),
+        error=None if pd.isna(row["error"]) else hosting.said(settings, row["error"]),
         asked=row["asked_at"].to_pydatetime(),
         started=None if pd.isna(row["started_at"]) else row["started_at"].to_pydatetime(),
         finished=None if pd.isna(row["finished_at"]) else row["finished_at"].to_pydatetime(),
@@ -195,7 +204,7 @@ def _state(row: dict[Hashable, Any]) -> str:
 
 
 def find(settings: Settings, job_id: str) -> Job:
-    """One job. Raises JobError when there is none of this id."""
+    """One job. Raises JobError when there is none of this id, or another session's."""
     for job in jobs(settings, revive=False):
         if job.id == job_id:
             return job
@@ -205,7 +214,10 @@ def find(settings: Settings, job_id: str) -> Job:
 def cancel(settings: Settings, job_id: str) -> None:
     """Stop a job; every checkpoint that is finished stays measured. A worker that does not see it in time is ended."""
     store = Store(settings.store_path)
+    hosting.may_write(settings)
     find(settings, job_id)
+    if not quota.release(settings, job_id):  # it goes on for another session that asked for the same
+        return
     queue.cancel(store, job_id)
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
@@ -234,14 +246,20 @@ def _end(settings: Settings, life: Life) -> None:
 
 
 def retry(settings: Settings, job_id: str) -> None:
-    """Let what failed or was cancelled of a job run again."""
-    find(settings, job_id)
-    queue.retry(Store(settings.store_path), job_id)
+    """Let what failed or was cancelled of a job run again; on a public server it counts as asked for anew."""
+    hosting.may_write(settings)
+    job, store = find(settings, job_id), Store(settings.store_path)
+    with quota.admitted(settings, store, job.total if job.kind == plan.MEASURE else 1) as keep:
+        queue.retry(store, job_id)
+        keep(job_id)
     ensure_worker(settings)
 
 
 def dismiss(settings: Settings, job_id: str) -> None:
     """Take a finished job off the list. Raises JobError for one that still runs."""
+    hosting.may_write(settings)
     if find(settings, job_id).state in ACTIVE:
         raise JobError("This job still runs; cancel it first.")
+    if not quota.release(settings, job_id):
+        return
     queue.dismiss(Store(settings.store_path), job_id)

@@ -19,6 +19,7 @@ from saturation.jobs.result_files import MAX_BYTES, TOO_LARGE, Raw, gather, read
 from saturation.store import Evaluation, Store
 
 Report = Callable[[int, int, str], None]
+Check = Callable[[str, str], None]
 # Rows written at once: about 10 MB of them.
 BATCH = 20_000
 
@@ -45,8 +46,13 @@ def import_results(
     return import_raw(store, contents(), model, report)
 
 
-def import_uploads(store: Store, uploads: Iterable[tuple[str, bytes]], model: str | None = None) -> ImportReport:
-    """The same for files (name, bytes) that came from elsewhere: paths in them are not looked for on this machine."""
+def import_uploads(
+    store: Store, uploads: Iterable[tuple[str, bytes]], model: str | None = None, check: Check | None = None
+) -> ImportReport:
+    """The same for files (name, bytes) that came from elsewhere: paths in them are not looked for on this machine.
+
+    check(family, model): raises SaturationError for what may not be brought in.
+    """
     report, kept = ImportReport(), []
     for name, data in uploads:
         folder, _, file = name.replace("\\", "/").rpartition("/")
@@ -54,11 +60,16 @@ def import_uploads(store: Store, uploads: Iterable[tuple[str, bytes]], model: st
             report.not_understood.append((name, TOO_LARGE))
         else:
             kept.append(Raw(name, file, folder.rpartition("/")[2], data, here=False))
-    return import_raw(store, kept, model, report)
+    return import_raw(store, kept, model, report, check=check)
 
 
 def import_raw(
-    store: Store, files: Iterable[Raw], model: str | None, report: ImportReport, known: Subject | None = None
+    store: Store,
+    files: Iterable[Raw],
+    model: str | None,
+    report: ImportReport,
+    known: Subject | None = None,
+    check: Check | None = None,
 ) -> ImportReport:
     """Store what is understood of these files and note in the report what is not.
 
@@ -71,6 +82,8 @@ def import_raw(
     for file in files:
         try:
             parsed, of = _understood(file, store.path.parent, model, known)
+            if check:
+                check(of.family, of.model)
         except SaturationError as error:
             report.not_understood.append((file.shown, str(error)))
             continue

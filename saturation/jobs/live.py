@@ -50,8 +50,11 @@ def folder(settings: Settings) -> Path:
 def bring_in(settings: Settings, store: Store) -> list[News]:
     """Store what live runs have written since the last look; returns how far each is, the latest first.
 
-    Costs a look at the files' sizes where nothing is new. A store that is busy is left for the next look.
+    Costs a look at the files' sizes where nothing is new. A store that is busy is left for the next look. Live runs are
+    of one machine: a hosted server has none.
     """
+    if settings.mode != "local":
+        return []
     for path in sorted(folder(settings).glob("*.jsonl")):
         try:
             stat = path.stat()

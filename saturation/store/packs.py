@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -34,6 +35,10 @@ UNREADABLE = (
     AttributeError,
     pa.ArrowException,
 )
+# Names of families and models, and what has no place in those of tasks and metrics: signs that pages and figures would
+# take for links, formulas or markup.
+NAME = r"^[\w.+~-]{1,200}$"
+MARKUP = r"[<>\[\]{}`$*\\[:cntrl:]]"
 # Which rows belong to the chosen models; {models} is a list of 'family/model'.
 _SELECT = {
     "checkpoints": "SELECT * FROM checkpoints WHERE family || '/' || model IN (SELECT unnest(?))",
@@ -46,6 +51,22 @@ _SELECT = {
 def bundled(folder: Path) -> list[Path]:
     """The packs that come with the project, by name."""
     return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def manifest(pack: Path) -> dict[str, Any]:
+    """What a pack says of itself: format, models ('family/model') and rows by table. Raises PackError."""
+    try:
+        with zipfile.ZipFile(pack) as archive:
+            return dict(json.loads(archive.read(MANIFEST)))
+    except UNREADABLE as error:
+        raise PackError(f"{pack.name} is no measurement pack or is damaged; export or download it again.") from error
+
+
+def models(pack: Path) -> set[tuple[str, str]]:
+    """Family and model of all rows of a pack, whatever its manifest says. Raises PackError."""
+    tables = _read(pack)
+    named = [tables[name].select(["family", "model"]).to_pylist() for name in ("checkpoints", "evaluations")]
+    return {(row["family"], row["model"]) for rows in named for row in rows}
 
 
 def fingerprint(pack: Path) -> str:
@@ -137,6 +158,14 @@ def _fault(tables: dict[str, pa.Table]) -> str | None:
         known = pc.is_in(tables[name][column].drop_null(), value_set=tables[target][column].combine_chunks())
         if not pc.all(known).as_py() and len(known):
             return f"its table {name} names {target} that it does not hold"
+    for name in ("checkpoints", "evaluations"):
+        for column in ("family", "model"):
+            odd = pc.invert(pc.match_substring_regex(tables[name][column], NAME))
+            if pc.any(odd).as_py():
+                return f"its table {name} has a {column} of a name that no {column} has"
+    for column in ("task", "metric"):
+        if pc.any(pc.match_substring_regex(tables["evaluations"][column], MARKUP)).as_py():
+            return f"its table evaluations has a {column} of a name with signs of markup"
     numbers = (
         tables["scalars"]["value"],
         pc.list_flatten(tables["series"]["values"]),

@@ -8,7 +8,7 @@ from saturation.jobs import compare
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
-from saturation.ui.words import plain
+from saturation.ui.words import inert, plain
 
 FIRST = 4  # runs drawn where the reader chose none
 
@@ -72,7 +72,7 @@ def texts(rows: pd.DataFrame) -> str:
     parts = [
         f"{run}: {text}, {tokens:,.0f} tokens" for run, text, tokens in named[["run", "text_name", "tokens"]].values
     ]
-    return " · ".join(parts) or "no text"
+    return inert(" · ".join(parts)) or "no text"
 
 
 def depth_map(view: View, runs: list[str]) -> None:

@@ -1,8 +1,9 @@
 """What pages read: queries cached by the store's signature, so that a page sees what a worker wrote."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import streamlit as st
 from saturation import settings as configuration
 from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
-from saturation.jobs import head_tables
+from saturation.jobs import head_tables, hosting
 from saturation.jobs import metrics as performance
 from saturation.jobs.metrics import Metric
 from saturation.jobs.verdict import judge_run, verdict_table
@@ -20,6 +21,7 @@ from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
 from saturation.store import Store, queries, queue
 from saturation.ui import provenance as sources
+from saturation.ui.words import plain
 
 ALL = "All runs"  # the group of every model
 
@@ -32,8 +34,14 @@ def _opened(path: Path) -> Store:
 
 
 def settings() -> Settings:
-    """The settings in force for this server."""
-    return configuration.load()
+    """The settings in force for this server, and for this visitor of it."""
+    session = st.session_state.setdefault("_session", secrets.token_hex(16))
+    return replace(configuration.load(), session=session)
+
+
+def said(error: object) -> str:
+    """An error as markdown that shows it as it is; a hosted server keeps its paths to itself."""
+    return plain(hosting.said(settings(), str(error)))
 
 
 def store() -> Store:
@@ -65,11 +73,20 @@ def waiting_measures(name: str) -> pd.DataFrame:
 
 
 def measured_models() -> pd.DataFrame:
-    return _ask("models")
+    return _shown(_ask("models"))
 
 
 def evaluated_models() -> pd.DataFrame:
-    return _ask("evaluated")
+    return _shown(_ask("evaluated"))
+
+
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those rows whose models this server shows (`jobs.hosting.shown`)."""
+    here = settings()
+    if here.mode == "local":
+        return rows
+    names = zip(rows["family"], rows["model"], strict=True)
+    return rows[pd.Series([hosting.shown(here, *name) for name in names], index=rows.index, dtype="bool")]
 
 
 def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
@@ -87,11 +104,11 @@ def layer_anisotropy(family: str, models: tuple[str, ...] | None = None) -> pd.D
 def last_layers() -> pd.DataFrame:
     """Anisotropy by layer of every measured model of every family, each at its last checkpoint."""
     opened = store()
-    return _last_layers(str(opened.path), opened.signature()).copy(deep=False)
+    return _shown(_last_layers(str(opened.path), opened.signature(), settings().mode).copy(deep=False))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _last_layers(path: str, signature: tuple[int, ...]) -> pd.DataFrame:
+def _last_layers(path: str, signature: tuple[int, ...], mode: str) -> pd.DataFrame:
     found = [queries.layer_anisotropy(store(), family) for family in measured_models()["family"].unique()]
     sure = [rows[rows["doubtful"].isna()] for rows in found]
     last = [rows[rows["step"] == rows.groupby("model")["step"].transform("max")] for rows in sure if len(rows)]
@@ -179,13 +196,13 @@ def _metric_drawn_from(path: str, signature: tuple[int, ...], family: str, name:
 def families() -> dict[str, list[str]]:
     """Model names of each family that can be chosen, smallest first; families with measurements first."""
     opened = store()
-    return _families(str(opened.path), opened.signature())
+    return _families(str(opened.path), opened.signature(), settings().mode)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _families(path: str, signature: tuple[int, ...]) -> dict[str, list[str]]:
+def _families(path: str, signature: tuple[int, ...], mode: str) -> dict[str, list[str]]:
     held = measured_models()
-    evaluated = _ask("evaluated")
+    evaluated = evaluated_models()
     listed: dict[str, list[str]] = {}
     for name, family in registry.families().items():
         known = held[held["family"] == name]
@@ -216,7 +233,7 @@ def groups(family: str) -> dict[str, list[str]]:
 
 def comparable(family: str, group: str | None = None) -> list[str]:
     """Models of a family, or of one of its groups, that have measurements or evaluations, in the order of the menu."""
-    held, evaluated = measured_models(), _ask("evaluated")
+    held, evaluated = measured_models(), evaluated_models()
     full = {
         *held.loc[(held["family"] == family) & (held["measured"] > 0), "model"],
         *evaluated.loc[evaluated["family"] == family, "model"],
@@ -301,4 +318,4 @@ def reported() -> Iterator[None]:
     try:
         yield
     except SaturationError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(said(error), icon=":material/error:")

@@ -92,9 +92,10 @@ def open_page(page: Page) -> View:
     except SaturationError as error:
         with menu:
             _menu({})
-        st.error(str(error), icon=":material/error:")
+        st.error(data.said(error), icon=":material/error:")
         st.stop()
-    notices.show(data.store().path)
+    if data.settings().mode == "local":  # what became of the store is its owner's business
+        notices.show(data.store().path)
     with eyebrow:
         st.caption(f"{page.name} · {plain(f'{selection.family}/{selection.model}')}", width="stretch")
         link.button(address)

@@ -8,7 +8,7 @@ from saturation.jobs import board, catalogue
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
-from saturation.ui.words import plain
+from saturation.ui.words import inert, plain
 
 TITLE = "Loss by the rank of the head"
 
@@ -122,7 +122,7 @@ def drawn_from(table: pd.DataFrame) -> str:
     texts = ", ".join(sorted(table["text_name"].dropna().unique()))
     tokens = table["tokens"].dropna()
     amount = f"{labels.step(tokens.max())} tokens" if len(tokens) else ""
-    return " · ".join(part for part in (shown, kinds, f"text {texts}" if texts else "", amount) if part)
+    return inert(" · ".join(part for part in (shown, kinds, f"text {texts}" if texts else "", amount) if part))
 
 
 def _form(view: View) -> None:

@@ -4,8 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from saturation.errors import SaturationError
+from saturation.jobs import hosting
 from saturation.jobs.import_report import ImportReport, count
-from saturation.jobs.imports import bring_in, bring_in_uploads
+from saturation.jobs.imports import bring_in_for
 from saturation.jobs.result_files import MAX_BYTES
 from saturation.ui import data
 from saturation.ui.holdings import span
@@ -52,19 +53,17 @@ def form(folders: bool) -> None:
 def _bring_in(key: str) -> None:
     state = st.session_state
     files = [(file.name, file.getvalue()) for file in state.get(key) or []]
-    path = (state.get("import-path") or "").strip() if data.settings().mode == "local" else ""
+    path = (state.get("import-path") or "").strip()
     model = (state.get("import-model") or "").strip() or None
     state[REPORT], state[FAILED] = None, None
-    if data.settings().mode == "demo" or not (files or path):
-        state[FAILED] = "Choose files first." if data.settings().mode != "demo" else "This demonstration is read-only."
+    if not (files or path):
+        state[FAILED] = "Choose files first."
         return
     try:
         with st.spinner("Reading the files"):
-            report = bring_in_uploads(data.store(), files, model)
-            if path:
-                report.join(bring_in(data.store(), [path], model))
+            report = bring_in_for(data.settings(), files, path, model)
     except SaturationError as error:
-        state[FAILED] = str(error)
+        state[FAILED] = hosting.said(data.settings(), str(error))
         return
     state[REPORT] = report
     state[ROUND] = state.get(ROUND, 0) + 1  # a fresh, empty uploader

@@ -29,7 +29,7 @@ Trainer(model=model, args=args, train_dataset=data, callbacks=[monitor_callback(
 
 def bring_in() -> None:
     """Store what has come since the last look, before a page asks the store; starts looking again and again."""
-    if data.settings().mode == "demo":
+    if data.settings().mode != "local":
         return
     st.session_state["_live"] = (_growing(), time.monotonic())
 

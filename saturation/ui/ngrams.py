@@ -7,15 +7,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from saturation.figures import labels, ngram_curves
-from saturation.jobs import board, widths
+from saturation.jobs import board, hosting, quota, widths
 from saturation.settings import Settings
 from saturation.ui import data
 from saturation.ui.chart import chart, slug
 from saturation.ui.frame import View
-from saturation.ui.words import plain
+from saturation.ui.words import inert, plain
 
 TITLE = "What rank a corpus asks for"
-UPLOADS = "corpora"
 UPLOAD_MB = 200
 HALF = 0.5
 SHOWN = 6  # curves drawn at first: more crowd the figure
@@ -51,7 +50,7 @@ def section(view: View) -> None:
         f"{len(kept)} matrices",
         "The least relative error that any model of a hidden size (x) makes on the corpus's n-gram probabilities. "
         "Dotted verticals: hidden sizes of known models. A band is the uncertainty of a stochastic estimate.",
-        " · ".join(_provenance(kept)),
+        inert(" · ".join(_provenance(kept))),
         title=TITLE,
         method="ngram",
     )
@@ -107,13 +106,14 @@ def _form(view: View) -> None:
         return
     with st.expander("Count another corpus", icon=":material/play_circle:"), st.form("corpus", border=False):
         left, right = st.columns(2, gap="medium")
-        upload = left.file_uploader(
-            "A text file", type=["txt", "md", "jsonl", "gz"], key="corpus-upload", max_upload_size=UPLOAD_MB
-        )
+        local = settings.mode == "local"
+        kinds = ["txt", "md", "jsonl", *(["gz"] if local else [])]  # of a packed file the size tells little
+        most = UPLOAD_MB if local else max(1, min(UPLOAD_MB, int(settings.limits.import_mb)))
+        upload = left.file_uploader("A text file", type=kinds, key="corpus-upload", max_upload_size=most)
         path = ""
-        if settings.mode == "local":
+        if local:
             path = left.text_input("Or a file or folder here, or hub:owner/dataset", key="corpus-path")
-        tokenizer = _tokenizer(right, local=settings.mode == "local")
+        tokenizer = _tokenizer(right, local)
         order = right.number_input("Order n", 1, 9, 5, key="corpus-order", help="Contexts are of n - 1 tokens.")
         method = right.segmented_control(
             "Method",
@@ -153,7 +153,9 @@ def _tokenizer(place: DeltaGenerator, local: bool) -> str:
 def _kept(settings: Settings, file_id: str, name: str, content: bytes) -> Path:
     """Where an upload is kept for the worker: under a name of our own making, in a folder of its own."""
     suffixes = "".join(end for end in Path(name).suffixes[-2:] if end in {".txt", ".md", ".jsonl", ".gz"})
-    path = settings.cache / UPLOADS / slug(file_id) / f"{slug(Path(name).name.split('.')[0]) or 'upload'}{suffixes}"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = settings.cache / hosting.UPLOADS / slug(file_id)
+    path = folder / f"{slug(Path(name).name.split('.')[0]) or 'upload'}{suffixes}"
+    quota.take_in(settings, len(content))
+    folder.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path

@@ -13,6 +13,7 @@ from saturation.ui import data, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
 from saturation.ui.pages import DATA
+from saturation.ui.words import plain
 
 SHOWN = ["family", "model", "step", "value", "stderr", "floor", "trained_tokens", "source", "doubtful"]
 STEPS = ("onset_step", "anisotropy_turn", "entropy_turn")
@@ -124,7 +125,7 @@ def table_one(view: View) -> None:
     evaluations = data.evaluations(chosen.family, (chosen.model,))
     if evaluations.empty:
         st.markdown(
-            f"No evaluations of {view.name} are imported. Results of the LM Evaluation Harness are read with "
+            f"No evaluations of {plain(view.name)} are imported. Results of the LM Evaluation Harness are read with "
             "`python -m saturation import FOLDER`, or on the Data page."
         )
         st.page_link(DATA.path, label="Import evaluations", icon=DATA.icon, query_params=dict(view.address))
@@ -144,9 +145,10 @@ def table_one(view: View) -> None:
         _task_table(whole, "tasks")
     subtasks = table[table["group"] != ""]
     if not subtasks.empty:
-        with st.expander(f"{subtasks['task'].nunique()} sub-tasks of {', '.join(subtasks['group'].unique())}"):
+        with st.expander(f"{subtasks['task'].nunique()} sub-tasks of {plain(', '.join(subtasks['group'].unique()))}"):
             _task_table(subtasks, "subtasks")
-    st.caption(f"{view.name} · {evaluations['source'].nunique()} files · {', '.join(evaluations['harness'].unique())}")
+    harness = ", ".join(evaluations["harness"].unique())
+    st.caption(plain(f"{view.name} · {evaluations['source'].nunique()} files · {harness}"))
 
 
 def best_checkpoint(view: View) -> tuple[str, int | None]:

@@ -13,7 +13,7 @@ from saturation.measures.playground import CLOSED, Bound, RankedLanguage
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
-from saturation.ui.words import plain
+from saturation.ui.words import inert, plain
 
 TITLE = "A language of known rank"
 # Label, width of the field's steps, help; the key is that of the selection's number.
@@ -72,7 +72,7 @@ def _figure(view: View, rows: pd.DataFrame) -> None:
         "5.3, its constant fitted on the two ringed widths.",
         f"{len(rows)} of {len(default_widths(int(rows['rank'].iloc[0])))} widths · "
         f"entropy {rows['entropy'].iloc[0]:.4f} nats · trained in {rows['seconds'].sum():.0f} s · "
-        f"{rows['software'].iloc[0]}",
+        f"{inert(rows['software'].iloc[0])}",
         title=TITLE,
         method="playground",
     )

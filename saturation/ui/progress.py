@@ -75,7 +75,7 @@ def _redraw_when_due() -> None:
 def _sidebar() -> None:
     _redraw_when_due()
     for job in active(board.jobs(data.settings())):
-        st.progress(min(job.share, 1.0), text=f"{_doing(job)} {job.title}: {_share(job)}{_stage(job)}")
+        st.progress(min(job.share, 1.0), text=f"{_doing(job)} {plain(job.title)}: {_share(job)}{_stage(job)}")
 
 
 def _listing() -> None:
@@ -91,10 +91,10 @@ def _job(job: board.Job) -> None:
     word, colour = STATES[job.state]
     running = job.state in board.ACTIVE
     with st.container(border=True, gap="xsmall"):
-        st.markdown(f"**{job.title}** :{colour}-badge[{word}]")
+        st.markdown(f"**{plain(job.title)}** :{colour}-badge[{word}]")
         with st.container(horizontal=True, vertical_alignment="center"):
             what = ", ".join(job.measures) or _doing(job).lower()
-            about = job.message if running else f"{what} · {_took(job)}"
+            about = plain(job.message) if running else f"{what} · {_took(job)}"
             st.caption(f"{_share(job)} · {about}", width="stretch")
             if job.state in ("failed", "cancelled"):
                 st.button(
@@ -133,7 +133,7 @@ def _share(job: board.Job) -> str:
 
 def _stage(job: board.Job) -> str:
     """What a job is at, where its share alone would stand still for minutes."""
-    return "" if job.kind == "measure" else f" · {job.message}"
+    return "" if job.kind == "measure" else f" · {plain(job.message)}"
 
 
 def _quietly(action: Callable[[Settings, str], None], job_id: str) -> None:
@@ -141,7 +141,7 @@ def _quietly(action: Callable[[Settings, str], None], job_id: str) -> None:
     try:
         action(data.settings(), job_id)
     except SaturationError as error:
-        st.toast(str(error))
+        st.toast(data.said(error))
 
 
 def _took(job: board.Job) -> str:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from saturation.figures import labels
+from saturation.ui.words import inert
 
 MEASURES = {"spectrum": "spectrum", "anisotropy": "anisotropy", "loss": "loss", "alignment": "alignment"}
 
@@ -35,7 +36,7 @@ def line(provenance: pd.DataFrame, measures: tuple[str, ...], models: tuple[str,
         )
     )
     parts.append(f"measured {_days(rows['measured_at'])}")
-    return " · ".join(part for part in parts if part)
+    return inert(" · ".join(part for part in parts if part))
 
 
 def of_metric(measured: pd.DataFrame, imported: pd.DataFrame, metric: str, models: tuple[str, ...]) -> str:
@@ -55,7 +56,7 @@ def of_metric(measured: pd.DataFrame, imported: pd.DataFrame, metric: str, model
         ", ".join(rows["harness"].unique()),
         f"imported {_days(rows['imported_at'])}",
     ]
-    return " · ".join(parts)
+    return inert(" · ".join(parts))
 
 
 def _days(moments: pd.Series) -> str:

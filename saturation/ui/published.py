@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from saturation.checkpoints import hub, library
+from saturation.jobs import hosting
 from saturation.settings import Settings
 
 LISTING_SECONDS = 10.0
@@ -41,5 +42,5 @@ def listing(settings: Settings, family: str, model: str, known: pd.DataFrame) ->
     label = "List again" if refs else "List checkpoints"
     if button.button(label, icon=":material/cloud_sync:", width="stretch"):
         with st.spinner("Asking the hub"):
-            library.list_checkpoints(settings.cache, family, model, refresh=True, seconds=LISTING_SECONDS)
+            hosting.list_published(settings, family, model, LISTING_SECONDS)
         st.rerun()

@@ -28,7 +28,7 @@ def verdict_card(view: View, trajectory: pd.DataFrame, curve: pd.DataFrame, metr
         try:
             run, doubtful = data.judged(chosen.family, chosen.model, metric.name, thresholds.in_force(view))
         except InputError as error:
-            st.markdown(f"#### No verdict\n{error}")
+            st.markdown(f"#### No verdict\n{data.said(error)}")
             return None
         found = verdict(run, doubtful, curve, trajectory, metric)
         icon, colour, word = BADGES[found.state]
