@@ -3,7 +3,7 @@
 import streamlit as st
 
 from saturation.jobs import hosting
-from saturation.ui import data, holdings, imports
+from saturation.ui import data, holdings, imports, query
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import DATA
@@ -28,3 +28,7 @@ with reported():
     st.subheader("Take away", anchor=False)
     st.caption("A pack holds all numbers of its models with their provenance, to be imported elsewhere.")
     holdings.take_away(rows, chosen.family, chosen.model)
+with reported():
+    st.subheader("Ask in SQL", anchor=False)
+    st.caption("One query that reads, over all that is held. The result can be taken along as CSV or Parquet.")
+    query.section(chosen.family, chosen.model)

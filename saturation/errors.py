@@ -49,6 +49,10 @@ class PackError(StoreError):
     """A measurement pack is damaged or was written by an incompatible version."""
 
 
+class QueryError(InputError):
+    """A query that is not answered: it does more than read, has an error, or takes too much."""
+
+
 class JobError(SaturationError):
     """A job cannot be started, found or cancelled."""
 

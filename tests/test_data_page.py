@@ -136,7 +136,7 @@ def test_a_folder_is_imported_and_the_report_stays(filled: Store, tmp_path: Path
         assert "pythia/70m" in list(app.dataframe[1].value["Model"])
         app.multiselect[0].set_value([]).run()
     next(button for button in app.button if button.label == "Dismiss").click().run()
-    assert len(app.dataframe) == 1
+    assert len(app.dataframe) == 2  # what is held, and the columns of a table
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_demonstration_takes_nothing_in(filled: Store, monkeypatch: pytest.Mon
     app = opened(family="pythia", model="14m")
     assert not app.exception
     assert any("read-only" in info.value for info in app.info)
-    assert (labels(app.button), labels(app.text_input), len(app.get("file_uploader"))) == ([], [], 0)
+    assert (labels(app.button), labels(app.text_input), len(app.get("file_uploader"))) == (["Run"], [], 0)
 
 
 def test_only_a_local_server_reads_folders(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,3 +172,30 @@ def test_only_a_local_server_reads_folders(filled: Store, monkeypatch: pytest.Mo
     app = opened()
     assert labels(app.text_input) == ["Model, where the files do not tell it"]
     assert len(app.get("file_uploader")) == 1
+
+
+def test_a_query_is_answered_and_an_error_is_said(filled: Store) -> None:
+    app = opened(family="pythia", model="14m")
+    app.selectbox(key="sql-example").select("Singular entropy along a run").run()
+    assert "model = '14m'" in app.text_area(key="sql").value
+    run = next(button for button in app.button if button.label == "Run")
+    run.click().run()
+    assert not app.exception
+    assert any(f"**{len(dashboard_store.STEPS)} rows** in" in element.value for element in app.markdown)
+    assert len(app.dataframe[-1].value) == len(dashboard_store.STEPS)
+    assert len(app.get("download_button")) == 4
+    app.text_area(key="sql").set_value("SELECT <b>x</b>")
+    next(button for button in app.button if button.label == "Run").click().run()
+    assert [error.value for error in app.error] == [r'The query has an error\: syntax error at or near "\<"\.']
+
+
+def test_a_hosted_server_shows_no_folders(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled.add([store_rows.spectrum()])
+    shown = {}
+    for mode in ("local", "demo"):
+        monkeypatch.setenv("SATURATION_MODE", mode)
+        app = opened()
+        app.text_area(key="sql").set_value("SELECT source FROM checkpoints WHERE family = 'local'")
+        next(button for button in app.button if button.label == "Run").click().run()
+        shown[mode] = app.dataframe[-1].value["source"].tolist()
+    assert shown == {"local": ["/somewhere/run~1/1"], "demo": ["1"]}
