@@ -9,6 +9,7 @@ from saturation.figures import (
     depth_curves,
     depth_panels,
     depth_table,
+    film,
     labels,
     last_layer_curves,
     layer_map,
@@ -37,18 +38,21 @@ with reported():
     compared = layers[layers["model"].isin(chosen.models)]
     lines = trajectory[trajectory["model"].isin(chosen.models)]
     span = data.span(chosen.family)
+    played = data.steps(chosen.family, chosen.model)
 
+    layered = layer_map(own, before_norm=before, controls=False, **along, **shared)
     chart(
-        layer_map(own, before_norm=before, **along, **shared),
+        layered,
         lambda: own,
         f"{view.name} {word}",
         "Each column is a checkpoint, each row a layer: 0 is the embedding, the top row is what the head reads. "
-        "Bright means that all representations point the same way. Press play: the line moves through training, and "
-        "the profile at the right shows its layers (dotted: first checkpoint, dashed: last).",
+        "Bright means that all representations point the same way. The profile at the right is of the step under the "
+        "line (dotted: first checkpoint, dashed: last): press play above.",
         data.drawn_from(chosen.family, ("anisotropy",), (chosen.model,)),
         title="Mean cosine by layer and step",
         method="anisotropy",
     )
+    film.add_controls(layered, chosen.step, view.theme, view.theme.anisotropy)  # for the saved page, which has no bar
     metric = data.metric(chosen.family, chosen.metric)
     table = coloured_table(
         data.curve(chosen.family, chosen.models, chosen.metric), lines, centred=chosen.centred, before_norm=before
@@ -68,10 +72,10 @@ with reported():
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            depth_curves(compared, chosen.step, span=span, **shared),
+            depth_curves(compared, chosen.step, played=played, span=span, **shared),
             lambda: depth_table(compared, chosen.step, centred=chosen.centred),
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
-            f"At step {labels.step(chosen.step)}, from the embedding (0) to what the head reads (1); "
+            "At the step of the cursor, from the embedding (0) to what the head reads (1); "
             "darker to brighter lines are smaller to larger models.",
             data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="By depth",

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from saturation.figures import entropy_curves, labels, map_table, singular_map, spectrum_film
+from saturation.figures import entropy_curves, film, labels, map_table, singular_map, spectrum_film
 from saturation.ui import data, directions, empty
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
@@ -39,15 +39,17 @@ with reported():
     )
     left, right = st.columns(2, gap="medium")
     with left:
+        played = spectrum_film(spectra, log_values=chosen.colour == "log", controls=False, **spectral)
         chart(
-            spectrum_film(spectra, log_values=chosen.colour == "log", **spectral),
+            played,
             lambda: map_table(spectra, ranks=None, centred=chosen.centred, divide=chosen.divide),
             f"{view.name} {word}",
-            "Press play or drag: the spectrum over training, with the first and last checkpoint to compare.",
+            "The spectrum at the step of the bar above: press play, or drag. First and last checkpoint to compare.",
             data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
             title="Spectrum as a film",
             method="spectrum",
         )
+        film.add_controls(played, chosen.step, view.theme, view.theme.spectrum)  # for the saved page, which has no bar
     with right:
         chart(
             entropy_curves(trajectory, scale=chosen.scale, span=data.span(chosen.family), **shared),
