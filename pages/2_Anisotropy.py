@@ -37,17 +37,19 @@ with reported():
     compared = layers[layers["model"].isin(chosen.models)]
     lines = trajectory[trajectory["model"].isin(chosen.models)]
     span = data.span(chosen.family)
+    played = data.steps(chosen.family, chosen.model)
 
     chart(
-        lambda theme: layer_map(own, before_norm=before, **along, **shared, theme=theme),
+        lambda theme: layer_map(own, before_norm=before, controls=False, **along, **shared, theme=theme),
         lambda: own,
         f"{view.name} {word}",
         "Each column is a checkpoint, each row a layer: 0 is the embedding, the top row is what the head reads. "
-        "Bright means that all representations point the same way. Press play: the line moves through training, and "
-        "the profile at the right shows its layers (dotted: first checkpoint, dashed: last).",
+        "Bright means that all representations point the same way. The profile at the right is of the step under the "
+        "line (dotted: first checkpoint, dashed: last): press play above.",
         data.drawn_from(chosen.family, ("anisotropy",), (chosen.model,)),
         title="Mean cosine by layer and step",
         method="anisotropy",
+        alone=lambda theme: layer_map(own, before_norm=before, **along, **shared, theme=theme),
     )
     metric = data.metric(chosen.family, chosen.metric)
     table = coloured_table(
@@ -71,10 +73,10 @@ with reported():
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            lambda theme: depth_curves(compared, chosen.step, span=span, **shared, theme=theme),
+            lambda theme: depth_curves(compared, chosen.step, played=played, span=span, **shared, theme=theme),
             lambda: depth_table(compared, chosen.step, centred=chosen.centred),
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
-            f"At step {labels.step(chosen.step)}, from the embedding (0) to what the head reads (1); "
+            "At the step of the cursor, from the embedding (0) to what the head reads (1); "
             "darker to brighter lines are smaller to larger models.",
             data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="By depth",

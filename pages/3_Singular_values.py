@@ -42,13 +42,16 @@ with reported():
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            lambda theme: spectrum_film(spectra, log_values=chosen.colour == "log", **spectral, theme=theme),
+            lambda theme: spectrum_film(
+                spectra, log_values=chosen.colour == "log", controls=False, **spectral, theme=theme
+            ),
             lambda: map_table(spectra, ranks=None, centred=chosen.centred, divide=chosen.divide),
             f"{view.name} {word}",
-            "Press play or drag: the spectrum over training, with the first and last checkpoint to compare.",
+            "The spectrum at the step of the bar above: press play, or drag. First and last checkpoint to compare.",
             data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
             title="Spectrum as a film",
             method="spectrum",
+            alone=lambda theme: spectrum_film(spectra, log_values=chosen.colour == "log", **spectral, theme=theme),
         )
     with right:
         chart(

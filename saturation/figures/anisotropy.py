@@ -1,14 +1,18 @@
 """Anisotropy of representations: by depth at one step, of the last layer along training."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from saturation.figures import curves, labels, parts
+from saturation.figures import curves, film, labels, parts
 from saturation.figures.steps import StepScale, nearest
 from saturation.figures.theme import LIGHT, Theme, line_styles
+
+FRAME_LINES = 400  # lines that all frames of the curves by depth hold together: plotly checks each on the server
+LEAST_FRAMES = 24
 
 
 def _column(centred: bool) -> str:
@@ -52,10 +56,14 @@ def depth_curves(
     step: int,
     *,
     centred: bool = False,
+    played: Sequence[int] = (),
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Figure 2 of the paper: mean cosine by layer depth (0 embedding, 1 what the head reads), one line a model."""
+    """Figure 2 of the paper: mean cosine by layer depth (0 embedding, 1 what the head reads), one line a model.
+
+    `played`: increasing steps that it has frames of, for a page's play bar; thinned out where there are many.
+    """
     column = _column(centred)
     frame = layers[layers[column].notna()]
     if frame.empty:
@@ -63,11 +71,12 @@ def depth_curves(
     chosen = steps_shown(frame, step, centred=centred)
     counts = curves.sizes(frame)
     traces: list[dict[str, Any]] = []
-    by_model = dict(list(frame.groupby("model", sort=False)))
+    names: dict[str, str] = {}
+    by_model = {str(name): rows for name, rows in frame.groupby("model", sort=False)}
     for name, style in line_styles(counts, theme, span).items():
         at, rows = chosen[name], by_model[name]
         rows = rows[rows["step"] == at].sort_values("layer")
-        label = labels.model(name, counts[name])
+        names[name] = labels.model(name, counts[name])
         traces.append(
             {
                 "type": "scatter",
@@ -77,13 +86,13 @@ def depth_curves(
                 "mode": "lines+markers",
                 "line": {"width": 2, **style},
                 "marker": {"size": 5, "color": style["color"]},
-                "name": label if at == step else f"{label} (step {labels.step(at)})",
+                "name": names[name] if at == step else f"{names[name]} (step {labels.step(at)})",
                 "hovertemplate": f"<b>{name}</b> step {labels.step(at)}<br>mean cosine %{{y:.4f}}<br>"
                 "layer %{customdata[0]} of %{customdata[1]}<extra></extra>",
             }
         )
     lowest = float(frame[column].min())
-    return parts.blank(
+    figure = parts.blank(
         theme,
         430,
         traces,
@@ -93,6 +102,31 @@ def depth_curves(
         xaxis={"title": {"text": "layer depth"}, "range": [-0.02, 1.02], "showline": True, "ticks": "outside"},
         yaxis={"title": {"text": "mean cosine"}, "range": [min(-0.03, lowest - 0.03), 1.03]},
     )
+    figure.frames = _depth_frames(by_model, names, column, step, played)
+    return figure
+
+
+def _depth_frames(
+    by_model: dict[str, pd.DataFrame], names: dict[str, str], column: str, step: int, played: Sequence[int]
+) -> list[dict[str, Any]]:
+    """A frame for each step played: every model at its measured step nearest to it. `names`: models in words."""
+    if not len(played):
+        return []
+    most = min(max(FRAME_LINES // len(names), LEAST_FRAMES), film.FRAMES)
+    chosen = film.shown(len(played), int(np.argmin(np.abs(np.asarray(played) - step))), most)
+    lines = {}
+    for name in names:
+        rows = by_model[name].sort_values(["step", "layer"])
+        lines[name] = {
+            int(own["step"].iloc[0]): own[column].to_numpy(dtype=np.float32) for _, own in rows.groupby("step")
+        }
+    frames = []
+    for shown in (int(played[index]) for index in chosen):
+        data = []
+        for name, of_step in lines.items():
+            data.append({"type": "scatter", "y": of_step[nearest(list(of_step), shown)], "name": names[name]})
+        frames.append({"name": str(shown), "data": data, "traces": list(range(len(data)))})
+    return frames
 
 
 def last_layer_curves(

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from saturation.figures import labels
+from saturation.figures.steps import nearest
 from saturation.figures.theme import Theme
 
 FRAMES = 80  # more make a page heavier, not smoother
+PLAYED = "played step"  # name of a trace that shows where a film is, where nothing else does
+ROOM = 80  # pixels that buttons and slider take under a figure
 
 
 def shown(count: int, active: int, most: int = FRAMES) -> NDArray[np.int64]:
@@ -17,11 +21,25 @@ def shown(count: int, active: int, most: int = FRAMES) -> NDArray[np.int64]:
     return np.unique([*np.round(np.linspace(0, count - 1, min(count, most))).astype(np.int64), active])
 
 
-def controls(steps: Sequence[int] | NDArray, active: int, theme: Theme, colour: str, below: int = 50) -> dict[str, Any]:
-    """Layout of the play and pause buttons and of the slider; a frame's name is its step.
+def add_controls(figure: go.Figure, cursor: int | None, theme: Theme, colour: str) -> None:
+    """Give a figure with frames, whose names are steps, a play and a pause button and a slider under its panels.
 
-    `active` is the index of the step shown first; `below` the pixels between the panel and the slider.
+    It starts at the frame nearest to the step `cursor`, the last where that is None; `colour` is of the slider's grip.
+    A figure of a page needs them only where it leaves the page, whose own bar plays all figures at once.
     """
+    steps = [int(frame.name) for frame in figure.frames]
+    if not steps:
+        return
+    start = nearest(steps, steps[-1] if cursor is None else cursor)
+    figure.update_traces(visible=True, selector={"name": PLAYED})
+    layout = figure.layout
+    layout.update(
+        {"height": layout.height + ROOM, "margin": {"b": layout.margin.b + ROOM}},
+        **_controls(steps, steps.index(start), theme, colour),
+    )
+
+
+def _controls(steps: Sequence[int], active: int, theme: Theme, colour: str, below: int = 50) -> dict[str, Any]:
     play = {"frame": {"duration": 90, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": True}
     jump = {"frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
     look = {"bgcolor": theme.surface, "bordercolor": theme.muted, "font": {"color": theme.text, "size": 12}}

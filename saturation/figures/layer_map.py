@@ -22,12 +22,14 @@ def layer_map(
     scale: StepScale = "linear",
     centred: bool = False,
     before_norm: bool = False,
+    controls: bool = True,
     theme: Theme = LIGHT,
 ) -> go.Figure:
     """Mean cosine of one model by training step (x) and layer (y): 0 the embedding, the top what the head reads.
 
-    The profile at the right is of the step under the line, which the play button moves through training in the
-    browser. before_norm: the top row is of the last layer before the final norm (`anisotropy.at_norm`).
+    The profile at the right is of the step under the line; its frames play along training in the browser, by buttons
+    of the figure's own where `controls`. before_norm: the top row is of the last layer before the final norm
+    (`anisotropy.at_norm`).
     """
     column = "centred_anisotropy" if centred else "anisotropy"
     frame = layers[layers[column].notna()]
@@ -39,7 +41,7 @@ def layer_map(
     low, high = float(table.index.min()) - 0.5, float(table.index.max()) + 0.5
     top = "before the final norm" if before_norm else "after the final norm"
     start = nearest(steps, cursor if cursor is not None else int(steps[-1]))
-    traces, frames, controls = _film(table, steps, start, (low, high), scale, theme)
+    traces, frames = _film(table, steps, start, (low, high), scale, theme)
     cells = {
         "type": "heatmap",
         "x": edges(positions(steps, scale)),
@@ -60,9 +62,9 @@ def layer_map(
     # Handed over at once: plotly takes milliseconds for each thing added to a figure of its own.
     figure = parts.blank(
         theme,
-        450,
+        370,
         [cells, *traces],
-        margin=parts.MAP_MARGIN | {"b": 132, "r": 20},
+        margin=parts.MAP_MARGIN | {"r": 20},
         showlegend=False,
         xaxis=axis(steps, scale) | {"domain": [0, MAP_END]},
         xaxis2={
@@ -82,13 +84,14 @@ def layer_map(
             "ticktext": text,
             "showgrid": False,
         },
-        **controls,
     )
     figure.frames = frames
     marks = frame[["step", "doubtful"]].drop_duplicates("step")
     parts.add_marks(figure, marks, scale, theme, y=low)
     parts.add_title(figure, "mean cosine", f"{'mean-centred' if centred else 'plain'}, top row {top}", 1.0, theme)
     parts.add_cursor(figure, cursor, scale, theme)
+    if controls:
+        film.add_controls(figure, cursor, theme, theme.anisotropy)
     return figure
 
 
@@ -99,8 +102,8 @@ def _film(
     span: tuple[float, float],
     scale: StepScale,
     theme: Theme,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
-    """The line over the map and the profile beside it at `start`, with the first and last profile; frames; controls."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The line over the map and the profile beside it at `start`, with the first and last profile; and the frames."""
     values, layers = table.to_numpy(dtype=np.float32), table.index.to_numpy(dtype=float)
     places = positions(steps, scale)
     index = int(np.flatnonzero(steps == start)[0])
@@ -122,7 +125,8 @@ def _film(
         "line": {"color": theme.warning, "width": 2},
         "opacity": 0.9,
         "hoverinfo": "skip",
-        "name": "played step",
+        "name": film.PLAYED,
+        "visible": False,
     }
     shape = {
         "mode": "lines+markers",
@@ -134,8 +138,7 @@ def _film(
         faint = {"mode": "lines", "line": {"color": theme.muted, "width": 1.2, "dash": dash}}
         traces.append(profile(at) | beside | faint | {"name": f"{word}, step {labels.step(steps[at])}"})
     frames = [{"name": str(steps[at]), "data": [line(at), profile(at)], "traces": PLAYED} for at in chosen]
-    active = int(np.flatnonzero(chosen == index)[0])
-    return traces, frames, film.controls(steps[chosen], active, theme, theme.anisotropy)
+    return traces, frames
 
 
 def _layer_ticks(last: int) -> tuple[list[int], list[str]]:

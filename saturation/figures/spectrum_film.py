@@ -20,12 +20,14 @@ def spectrum_film(
     divide: Normalisation = "largest",
     log_ranks: bool = False,
     log_values: bool = False,
+    controls: bool = True,
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """The spectrum at one step, with a play button and a slider that run in the browser.
+    """The spectrum at one step, with frames that play along training in the browser.
 
     `divide`: over the largest value or over the sum; `log_ranks`, `log_values`: a log axis for either. The first and
-    the last checkpoint stay as thin lines to compare with; the film starts at `cursor`.
+    the last checkpoint stay as thin lines to compare with; the film starts at `cursor`. `controls`: with a play button
+    and a slider of its own.
     """
     found = ratios(spectra, ranks=None, centred=centred, divide=divide)
     if found is None:
@@ -35,8 +37,7 @@ def spectrum_film(
     start = nearest(found.steps, cursor if cursor is not None else int(found.steps[-1]))
     at = int(np.flatnonzero(found.steps == start)[0])
     shown = film.shown(found.steps.size, at)
-    active = int(np.flatnonzero(shown == at)[0])
-    figure = parts.blank(theme, 470, margin={"l": 58, "r": 14, "t": 40, "b": 132})
+    figure = parts.blank(theme, 430, margin={"l": 58, "r": 14, "t": 48, "b": 52})
     hover = f"{found.words.hover} %{{y:.4g}} at rank %{{x:,}}<extra>%{{fullData.name}}</extra>"
     for index, dash, label in ((0, "dot", "first"), (-1, "dash", "last")):
         figure.add_trace(
@@ -72,7 +73,6 @@ def spectrum_film(
     figure.update_layout(
         xaxis={"title": {"text": "singular rank"}, "showline": True, "ticks": "outside"},
         yaxis={"title": {"text": found.words.title}, "range": [-0.02 * largest, 1.04 * largest]},
-        **film.controls(found.steps[shown], active, theme, theme.spectrum),
     )
     if log_ranks:
         ticks = log_ranks_shown(found.ranks)
@@ -86,4 +86,6 @@ def spectrum_film(
         values_shown, text = parts.log_ticks([low, largest])
         figure.update_yaxes(type="log", range=[float(np.log10(low)) - 0.1, float(np.log10(largest)) + 0.1])
         figure.update_yaxes(tickmode="array", tickvals=values_shown, ticktext=text)
+    if controls:
+        film.add_controls(figure, start, theme, theme.spectrum)
     return figure

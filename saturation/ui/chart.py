@@ -25,13 +25,15 @@ def chart(
     title: str,
     method: str,
     on_select: Callable[[], None] | None = None,
+    alone: Callable[[Theme], go.Figure] | None = None,
 ) -> None:
     """Draw a figure with everything around it.
 
     `draw`: makes the figure in a theme. `table`: makes its numbers, called when they are asked for. `name`: the
     selection in words; with the title it names the saved files. `guide`: one line on how to read it. `provenance`: one
     line on what it was drawn from. `method`: the entry of the Method page that defines what is drawn. `on_select`:
-    called when a point is clicked; its event is in the session state under `slug(title)`.
+    called when a point is clicked; its event is in the session state under `slug(title)`. `alone`: makes the figure of
+    the saved page where that one differs, as it lacks the page's play bar.
     """
     key = slug(title)
     caption = Caption(title, name, guide, provenance, link.current())
@@ -67,7 +69,7 @@ def chart(
                 icon=":material/download:",
                 help="PNG, SVG and PDF at print size, a page of its own (HTML), and the numbers (CSV, Parquet)",
             ):
-                saving.dialog(draw, table, caption)
+                saving.dialog(draw, alone or draw, table, caption)
 
 
 def config(file: str) -> dict:

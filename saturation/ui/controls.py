@@ -8,7 +8,7 @@ import streamlit as st
 
 from saturation.families import registry
 from saturation.figures import labels
-from saturation.ui import data
+from saturation.ui import data, film
 from saturation.ui.pages import Page
 from saturation.ui.selection import CHOICES, NUMBERS, Asked, Selection, decode, encode, group_of, resolve
 from saturation.ui.words import plain
@@ -48,7 +48,6 @@ TITLES = {
 }
 LONG = ("by",)  # choices with words too long for a row of buttons
 PAPER_RANKS = int(CHOICES["ranks"][0])
-TOOLBAR_ROW = 2000  # wider than any page: the step slider then has a row of its own
 
 
 def select(page: Page) -> tuple[Selection, dict[str, str]]:
@@ -70,6 +69,7 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
         st.query_params.from_dict(state["_address"])
     steps = data.steps(selection.family, selection.model)
     state["_last_step"] = steps[-1] if steps else None
+    state["step"] = selection.step
     state["_selection"], state["_comparable"] = selection, tuple(data.comparable(selection.family, selection.group))
     if state["_notes"]:
         st.warning("\n\n".join(map(plain, state["_notes"])), icon=":material/link_off:")
@@ -170,17 +170,16 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
 
 
 def toolbar(page: Page, selection: Selection) -> None:
-    """The step cursor and the ways to look, in one row above the figures."""
-    state = st.session_state
+    """The play bar, which stays in sight over the figures, and the ways to look in one row under it."""
     steps = data.steps(selection.family, selection.model)
     if not steps or not page.controls:
         return
     views = [key for key in page.controls if key in CHOICES and (key != "ranks" or _has_more_ranks(selection))]
+    if "step" in page.controls and selection.step is not None and len(steps) > 1:
+        with st.container(key="playbar"):
+            scale = selection.scale if "scale" in page.controls else "linear"
+            film.bar(f"{selection.family}/{selection.model}", steps, selection.step, scale, move_to)
     with st.container(key="toolbar", horizontal=True, vertical_alignment="bottom", gap="medium"):
-        if "step" in page.controls and len(steps) > 1:
-            state["step"] = selection.step
-            with st.container(width="stretch" if len(views) == 1 else TOOLBAR_ROW):
-                st.select_slider("Step", steps, key="step", format_func=labels.step)
         if "metric" in page.controls:
             metric(selection)
         for key in views:

@@ -34,6 +34,10 @@ STYLE = """<style>
 .st-key-provenance p, [class*="st-key-under-"] p { font-size: 0.8rem; line-height: 1.4; }
 [class*="st-key-under-"] [data-testid="stPageLink"] a { padding: 0 0.2rem; }
 [class*="st-key-under-"] [data-testid="stPageLink"] p { font-size: 0.875rem; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 0; z-index: 90; }
+.st-key-playbar { background: var(--st-background-color, inherit); }
+.st-key-tiles { transition: opacity 0.15s; }
+[data-film] .st-key-tiles { opacity: 0.35; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }

@@ -16,6 +16,7 @@ from saturation.ui import look
 
 SCRIPTS = Path(__file__).with_name("scripts")
 FIGURE = "saved-figure"
+Draw = Callable[[Theme], go.Figure]
 MIME = {
     "HTML": "text/html",
     "CSV": "text/csv",
@@ -46,15 +47,14 @@ def watch() -> None:
 
 
 @st.dialog("Save the figure", width="large")
-def dialog(draw: Callable[[Theme], go.Figure], table: Callable[[], pd.DataFrame], caption: Caption) -> None:
-    """Style and size, the figure as it will be, and a button for each format."""
+def dialog(draw: Draw, alone: Draw, table: Callable[[], pd.DataFrame], caption: Caption) -> None:
+    """Style and size, the figure as it will be, and a button for each format. `alone`: the figure of the HTML page."""
     theme, size, titled = _look()
-    drawn = draw(theme)
-    picture = printed.printed(drawn, caption, size, titled)
+    picture = printed.printed(draw(theme), caption, size, titled)
     with st.container(key="save-buttons", horizontal=True, gap="small", vertical_alignment="bottom"):
         _picture(key="picture", data={"figure": FIGURE, "png_scale": size.png_scale}, width=124, height="content")
         _pdf(picture, caption, size)
-        _file("HTML", lambda: standalone.page(drawn, caption, theme), caption, "A page that works offline, 2 MB")
+        _file("HTML", lambda: standalone.page(alone(theme), caption, theme), caption, "A page that works offline, 2 MB")
         _file("CSV", lambda: table().to_csv(index=False), caption, "The numbers of the figure")
         _file("Parquet", lambda: parquet(table(), caption), caption, "The numbers with types, title and provenance")
     st.caption(f"Files are named `{caption.file}`. Pictures, page and Parquet carry title, provenance and link.")

@@ -50,7 +50,7 @@ def tiles(trajectory: pd.DataFrame, step: int) -> None:
     sure = trajectory[trajectory["doubtful"].isna()]
     best = sure["nats_per_token"].min()
     rise = row["nats_per_token"] / best - 1 if best > 0 else float("nan")
-    with st.grid(4, min_column_width=150, border=True):
+    with st.container(key="tiles"), st.grid(4, min_column_width=150, border=True):
         st.metric(
             "Loss, nats/token",
             labels.number(row["nats_per_token"], 4),

@@ -1,0 +1,36 @@
+"""The play bar: training from the first to the last step in every figure of a page, without a run of the page.
+
+While it plays or is dragged, the browser moves what plotly has drawn (`film_figures.js`): step cursors, a point on
+each curve over the step, and traces that the figure has frames of. Where it comes to rest, the page is run once.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from saturation.figures.steps import StepScale
+
+_HERE = Path(__file__).parent
+_bar = st.components.v2.component(
+    "saturation_film",
+    html=(_HERE / "film_bar.html").read_text(encoding="utf-8"),
+    css=(_HERE / "film_bar.css").read_text(encoding="utf-8"),
+    js="\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("film_figures.js", "film_bar.js")),
+)
+
+
+def bar(run: str, steps: Sequence[int], step: int, scale: StepScale, on_move: Callable[[int], None]) -> None:
+    """Draw the bar over the figures that follow.
+
+    `run`: whose steps they are; `step`: where the page's cursor stands; `scale`: of the step axes that have a cursor.
+    `on_move` is called with the step where the bar came to rest.
+    """
+
+    def moved() -> None:
+        where = st.session_state["film"]["moved"]
+        if isinstance(where, int):
+            on_move(where)
+
+    data = {"run": run, "steps": list(steps), "step": step, "scale": scale}
+    _bar(key="film", data=data, on_moved_change=moved, height="content")

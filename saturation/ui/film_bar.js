@@ -1,0 +1,152 @@
+// The play bar. While it plays or is dragged only the browser works; where it comes to rest, the page is told once.
+
+const SPEEDS = [0.5, 1, 2, 4];
+const WHOLE = [5000, 16000];  // milliseconds that a run takes at speed 1: 110 a checkpoint, within these
+const SETTLED = 300;          // milliseconds after a key before the page is told
+const bars = new WeakMap();
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  if (!bars.has(parentElement)) bars.set(parentElement, new Bar(parentElement));
+  const bar = bars.get(parentElement);
+  bar.tell = (step) => setTriggerValue("moved", step);
+  bar.update(data);
+  return () => { bar.stop(); clear(); bars.delete(parentElement); };
+}
+
+class Bar {
+  constructor(root) {
+    const find = (name) => root.querySelector(`.${name}`);
+    Object.assign(this, { whole: find("bar"), button: find("play"), range: find("range"), label: find("step"),
+      count: find("count"), pace: find("speed"), at: 0, playing: false, pending: null, timer: 0, run: null });
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.setSpeed(Number(sessionStorage.getItem("saturation-speed")) || 1);
+    this.button.onclick = () => (this.playing ? this.pause() : this.play());
+    this.pace.onclick = () => this.setSpeed(SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length]);
+    this.range.onpointerdown = () => { this.held = true; };
+    this.range.oninput = () => this.seek(Number(this.range.value));
+    this.range.onchange = () => { this.rest(this.held ? 0 : SETTLED); this.held = false; };
+    this.whole.onkeydown = (event) => this.key(event);
+  }
+
+  // What the page says. A step that was chosen here stays until the page has caught up with it.
+  update(data) {
+    const step = this.steps?.[Math.round(this.at)];
+    const moving = this.playing || this.held || this.timer;
+    const same = this.run === data.run;
+    Object.assign(this, { run: data.run, steps: data.steps, scale: data.scale, told: data.step });
+    if (!same && moving) this.stop();
+    if (!same || data.step === this.pending || performance.now() - this.since > 3000) this.pending = null;
+    const shown = same && (moving || this.pending !== null) ? step : data.step;
+    this.at = Math.max(this.steps.indexOf(shown), 0);
+    this.range.max = this.steps.length - 1;
+    const longest = this.steps.at(-1);
+    this.label.style.minWidth = `${words(longest).length * 0.56}em`;
+    this.draw();
+    if (!(same && moving) && this.pending === null) { clear(); mark(false); }
+  }
+
+  play() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    if (this.at >= this.steps.length - 1) this.at = 0;
+    this.playing = true;
+    this.last = performance.now();
+    this.range.step = "any";
+    this.turn("Pause");
+    mark(true);
+    this.frame = requestAnimationFrame((now) => this.tick(now));
+  }
+
+  tick(now) {
+    const passed = Math.min(Math.max(now - this.last, 0), 100);
+    const end = this.steps.length - 1;
+    this.last = now;
+    this.at = Math.min(this.at + (passed * this.speed * end) / Math.min(Math.max(110 * end, WHOLE[0]), WHOLE[1]), end);
+    this.move(this.still.matches ? Math.floor(this.at) : this.at);
+    if (this.at >= end) this.pause();
+    else this.frame = requestAnimationFrame((later) => this.tick(later));
+  }
+
+  pause() {
+    this.seek(Math.round(this.at));
+    this.rest(0);
+  }
+
+  stop() {
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.playing = false;
+    this.range.step = "1";
+    this.turn("Play");
+  }
+
+  seek(at) {
+    this.stop();
+    this.at = Math.min(Math.max(Math.round(at), 0), this.steps.length - 1);
+    mark(true);
+    this.move(this.at);
+  }
+
+  // Come to rest: tell the page, unless it is there already.
+  rest(delay) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      const step = this.steps[Math.round(this.at)];
+      if (step === (this.pending ?? this.told)) {
+        if (this.pending === null) { clear(); mark(false); }
+        return;
+      }
+      Object.assign(this, { pending: step, since: performance.now() });
+      this.tell(step);
+    }, delay);
+  }
+
+  key(event) {
+    const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10,
+      Home: -Infinity, End: Infinity }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (by) {
+      event.preventDefault();
+      this.seek(Math.round(this.at) + by);
+      this.rest(SETTLED);
+    } else if (event.key === " " && event.target === this.range) {
+      event.preventDefault();
+      this.button.click();
+    }
+  }
+
+  move(at) {
+    this.draw(at);
+    show(this.steps, at, this.scale);
+  }
+
+  draw(at = this.at) {
+    const nearest = Math.round(at), text = words(this.steps[nearest]);
+    this.range.value = at;
+    this.range.style.setProperty("--at", at / (this.steps.length - 1));
+    if (this.label.textContent === text) return;
+    this.label.textContent = text;
+    this.count.textContent = `${nearest + 1} of ${this.steps.length}`;
+    this.range.setAttribute("aria-valuetext", text);
+  }
+
+  turn(word) {
+    this.button.setAttribute("aria-label", word);
+    this.button.title = word;
+    this.whole.classList.toggle("playing", this.playing);
+  }
+
+  setSpeed(speed) {
+    this.speed = SPEEDS.includes(speed) ? speed : 1;
+    this.pace.textContent = `${this.speed}×`;
+    this.pace.setAttribute("aria-label", `Speed ${this.speed}×`);
+    sessionStorage.setItem("saturation-speed", this.speed);
+  }
+}
+
+// What the page draws of its own step, such as the tiles, steps back while the bar shows another.
+function mark(moving) {
+  document.querySelector('[data-testid="stMain"]')?.toggleAttribute("data-film", moving);
+}
