@@ -28,7 +28,7 @@ from saturation.figures import labels
 from saturation.jobs import board, hosting, imports, live, quota
 from saturation.settings import ROOT, Limits, Settings
 from saturation.store import Evaluation, Store, packs, queue
-from saturation.ui.words import inert, plain
+from saturation.ui.words import inert, plain, sentence
 
 EVIL = "<script>alert(1)</script> $x^2$ [click](https://evil.example) ![](https://evil.example/p.png) `code` %{x}"
 MEASURABLE = "lab/w8@0"  # its weights come with the project
@@ -377,6 +377,11 @@ class TestForeignWords:
         shown = plain(EVIL)
         assert re.sub(r"\\(.)", r"\1", shown) == EVIL
         assert not re.search(r"(?<!\\)[<>$`\[\]!*_:]", shown)
+
+    def test_a_sentence_keeps_its_code(self) -> None:
+        assert sentence("run `python -m x` for [a](b)") == r"run `python -m x` for \[a\]\(b\)"
+        assert sentence("an odd ` and ``two`` [a]") == r"an odd \` and \``two`\` \[a\]"
+        assert "<script>" not in sentence(f"`{EVIL}".replace("`code`", ""))
 
     def test_where_a_line_is_also_written_to_a_file(self) -> None:
         shown = inert(EVIL)
