@@ -9,7 +9,7 @@ from saturation.ui import coverage, data, live, progress, published
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import MEASURE
-from saturation.ui.words import plain
+from saturation.ui.words import sentence
 
 view = open_page(MEASURE)
 settings, chosen = data.settings(), view.selection
@@ -21,14 +21,18 @@ with reported():
     known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
     known = coverage.with_queue(known, coverage.queued(data.waiting_measures(view.name)))
     st.caption(registry.family(chosen.family).description)
-    published.listing(settings, chosen.family, chosen.model, known)
-    if known.empty:
+    refused = hosting.too_large(settings, chosen.family, chosen.model)
+    if refused:
+        st.warning(sentence(refused), icon=":material/block:")
+    else:
+        published.listing(settings, chosen.family, chosen.model, known)
+    if known.empty and not refused:
         st.info(
             f"No checkpoint of {view.name} is known here yet. List what is published, where there is a button for it, "
             "or choose another model in the sidebar.",
             icon=":material/search_off:",
         )
-    else:
+    elif len(known):
         coverage.numbers(known)
     left, right = st.columns([3, 2], gap="large") if len(known) else (None, st.container())
     if left:
@@ -48,10 +52,7 @@ with reported():
             )
             steps = coverage.to_measure(known, measures, which, picked)
             st.caption(coverage.plan(known, measures, which, picked, steps))
-            refused = hosting.too_large(settings, chosen.family, chosen.model)
-            if refused:
-                st.warning(plain(refused), icon=":material/block:")
-            else:
+            if not refused:
                 coverage.cost(chosen.family, chosen.model, known, steps, measures)
             count = f"{len(steps)} checkpoint{'' if len(steps) == 1 else 's'}"
             if st.button(

@@ -1,5 +1,6 @@
 """Commands around the dashboard: its settings, its server, its workers."""
 
+import math
 import os
 import signal
 import sys
@@ -22,6 +23,17 @@ def settings_command(context: Context, as_json: bool) -> None:
     say(values, as_json, "\n".join(f"{name}: {value}" for name, value in values.items()))
 
 
+def serve_options(here: settings.Settings, port: int, address: str) -> list[str]:
+    """What streamlit is told: where to listen, and how much a visitor may send (MB)."""
+    options = [f"--server.port={port}", f"--server.address={address}"]
+    if address in ("0.0.0.0", "::"):  # else streamlit asks a service outside for the machine's address
+        options.append("--browser.serverAddress=localhost")
+    if here.mode != "local":  # what is sent is held in memory, whatever the page says
+        most = 1 if here.mode == "demo" else max(1, math.ceil(here.limits.import_mb))
+        options.append(f"--server.maxUploadSize={most}")
+    return options
+
+
 @click.command("serve")
 @click.option("--port", default=8501, show_default=True, type=int)
 @click.option("--address", default="localhost", show_default=True)
@@ -33,7 +45,7 @@ def serve_command(context: Context, port: int, address: str) -> None:
         "SATURATION_CACHE": str(context.settings.cache),
         "SATURATION_MODE": context.settings.mode,
     }
-    options = [f"--server.port={port}", f"--server.address={address}"]
+    options = serve_options(context.settings, port, address)
     os.chdir(settings.ROOT)  # where streamlit looks for its configuration
     # In place of this process: what stops the command stops the server.
     os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", "app.py", *options], environment)

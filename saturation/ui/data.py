@@ -21,7 +21,7 @@ from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
 from saturation.store import Store, queries, queue
 from saturation.ui import provenance as sources
-from saturation.ui.words import plain
+from saturation.ui.words import sentence
 
 ALL = "All runs"  # the group of every model
 
@@ -41,7 +41,7 @@ def settings() -> Settings:
 
 def said(error: object) -> str:
     """An error as markdown that shows it as it is; a hosted server keeps its paths to itself."""
-    return plain(hosting.said(settings(), str(error)))
+    return sentence(hosting.said(settings(), str(error)))
 
 
 def store() -> Store:

@@ -70,7 +70,8 @@ def section(view: View) -> None:
             st.subheader("Learning rate by rank", anchor=False)
             others = ", ".join(labels.step(value) for value in found.trained_steps)
             there = f" Some are trained at step {others}." if others else ""
-            st.caption(f"Figure 9 of the paper needs trained heads; start them below.{there}")
+            below = "" if data.settings().mode == "demo" else "; start them below"
+            st.caption(f"Figure 9 of the paper needs trained heads{below}.{there}")
     own = data.truncated_heads(chosen.family, (chosen.model,))
     if own["step"].nunique() > 1:
         chart(

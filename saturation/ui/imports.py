@@ -10,7 +10,7 @@ from saturation.jobs.imports import bring_in_for
 from saturation.jobs.result_files import MAX_BYTES
 from saturation.ui import data
 from saturation.ui.holdings import span
-from saturation.ui.words import plain
+from saturation.ui.words import plain, sentence
 
 REPORT, FAILED, ROUND = "_import", "_import_failed", "_import_round"
 # What a sentence calls the flag of the command line, and the page's field for the same.
@@ -74,7 +74,7 @@ def report() -> None:
     failed: str | None = st.session_state.get(FAILED)
     found: ImportReport | None = st.session_state.get(REPORT)
     if failed:
-        st.error(plain(failed), icon=":material/error:")
+        st.error(sentence(failed), icon=":material/error:")
     if found is None:
         return
     with st.container(border=True, key="import-report"):

@@ -124,8 +124,11 @@ def table_one(view: View) -> None:
     st.subheader("Best and final checkpoint by task", anchor=False)
     evaluations = data.evaluations(chosen.family, (chosen.model,))
     if evaluations.empty:
+        if data.settings().mode == "demo":
+            st.caption(f"No evaluations of {view.name} are imported.")
+            return
         st.markdown(
-            f"No evaluations of {plain(view.name)} are imported. Results of the LM Evaluation Harness are read with "
+            f"No evaluations of {view.name} are imported. Results of the LM Evaluation Harness are read with "
             "`python -m saturation import FOLDER`, or on the Data page."
         )
         st.page_link(DATA.path, label="Import evaluations", icon=DATA.icon, query_params=dict(view.address))

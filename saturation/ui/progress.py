@@ -10,7 +10,7 @@ from saturation.errors import SaturationError
 from saturation.jobs import board
 from saturation.settings import Settings
 from saturation.ui import data
-from saturation.ui.words import plain
+from saturation.ui.words import plain, sentence
 
 EVERY = 1.5  # seconds between looks at a running job
 FAILED = "_failed"
@@ -45,8 +45,8 @@ def begin() -> None:
 
 def sidebar() -> None:
     """Show running jobs, and say which ended in an error; redraw the page when their results are there."""
-    for sentence in st.session_state.pop(FAILED, []):
-        st.toast(plain(sentence), icon=":material/error:", duration="infinite")
+    for failure in st.session_state.pop(FAILED, []):
+        st.toast(sentence(failure), icon=":material/error:", duration="infinite")
     if st.session_state["_drawn"].running:
         st.fragment(_sidebar, run_every=EVERY)()
 
@@ -117,7 +117,7 @@ def _job(job: board.Job) -> None:
             st.progress(min(job.share, 1.0))
         if job.error:
             others = f" ({job.failed} of {job.total} failed)" if job.failed > 1 else ""
-            st.error(plain(job.error) + others, icon=":material/error:")
+            st.error(sentence(job.error) + others, icon=":material/error:")
 
 
 def _doing(job: board.Job) -> str:
