@@ -43,13 +43,14 @@ def bring_in_uploads(store: Store, uploads: Sequence[tuple[str, bytes]], model: 
 
 def _add_pack(store: Store, pack: Path, name: str, report: ImportReport) -> None:
     store.ensure()
+    try:
+        tables = packs.read(pack)  # before the store is opened: nobody waits for it
+    except PackError as error:
+        report.not_understood.append((name, str(error)))
+        return
     count = "SELECT count(*) FROM evaluations"
     with store.write() as connection:
         before = connection.execute(count).fetchall()[0][0]
-        try:
-            added = packs.load(connection, pack)
-        except PackError as error:
-            report.not_understood.append((name, str(error)))
-            return
+        added = packs.add(connection, pack, tables)
         after = connection.execute(count).fetchall()[0][0]
     report.packs[name] = (added, after - before)
