@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from saturation.errors import PackError, RefusedError, SaturationError
+from saturation.errors import RefusedError, SaturationError
 from saturation.jobs import hosting, quota
 from saturation.jobs.evaluations import Check, Report, import_results, import_uploads
 from saturation.jobs.import_report import ImportReport
@@ -70,16 +70,13 @@ def _add_pack(store: Store, pack: Path, name: str, report: ImportReport, check: 
         if check:
             for family, model in sorted(packs.models(pack)):
                 check(family, model)
+        tables = packs.read(pack)  # before the store is opened: nobody waits for it
     except SaturationError as error:
         report.not_understood.append((name, str(error)))
         return
     count = "SELECT count(*) FROM evaluations"
     with store.write() as connection:
         before = connection.execute(count).fetchall()[0][0]
-        try:
-            added = packs.load(connection, pack)
-        except PackError as error:
-            report.not_understood.append((name, str(error)))
-            return
+        added = packs.add(connection, pack, tables)
         after = connection.execute(count).fetchall()[0][0]
     report.packs[name] = (added, after - before)

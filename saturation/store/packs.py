@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from saturation.errors import PackError
+from saturation.store import pack_file, pack_rows
+from saturation.store.pack_file import MANIFEST
+from saturation.store.places import without_folders
 from saturation.store.tables import ADDED_LATER, OF_MEASUREMENTS, OF_NO_MODEL, OPTIONAL, POINTS, SCHEMAS, UNIQUE
 
 FORMAT = 3
 READS = (1, 2, 3)
 SUFFIX = ".pack.zip"
-MANIFEST = "manifest.json"
-# A pack this large holds over a million measurements; anything larger is a mistake or an attack.
-MAX_TABLE_BYTES = 1_000_000_000
 
 UNREADABLE = (
     zipfile.BadZipFile,
@@ -84,6 +84,7 @@ def save(
 ) -> dict[str, int]:
     """Write all that is stored of the models ('family/model') to a pack; returns the rows of each table.
 
+    Of local checkpoints the folder's name is written, not where on this machine it lies.
     bottleneck: also what belongs to no model, the n-gram matrices and the playground.
     Raises PackError when nothing is stored of them, or where the file cannot be written: then there is none.
     """
@@ -98,6 +99,7 @@ def save(
         sql = f"SELECT * FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM chosen)"
         tables[name] = _arrow(connection, sql)
     tables = {name: tables[name].select(SCHEMAS[name].names) for name in SCHEMAS}
+    tables["checkpoints"] = _without_places(tables["checkpoints"])
     ordered = {name: tables[name].cast(SCHEMAS[name]).sort_by(SCHEMAS[name].names[0]) for name in SCHEMAS}
     rows = {name: table.num_rows for name, table in ordered.items()}
     content = io.BytesIO()
@@ -119,27 +121,38 @@ def save(
     return rows
 
 
-def _read(pack: Path) -> dict[str, pa.Table]:
-    """The tables of a pack, checked against the schema. Only names known beforehand are opened: no path escapes."""
+def _without_places(checkpoints: pa.Table) -> pa.Table:
+    sources = [without_folders(source) for source in checkpoints["source"].to_pylist()]
+    return checkpoints.set_column(checkpoints.column_names.index("source"), "source", pa.array(sources, pa.string()))
+
+
+def read(pack: Path) -> dict[str, pa.Table]:
+    """The tables of a pack, checked: their schema, their sizes, their rows. Nothing is written anywhere.
+
+    Raises PackError for anything that is no sound pack.
+    """
     try:
+        if pack.stat().st_size > pack_file.MOST_BYTES:
+            raise PackError(f"{pack.name} is too large to be a pack.")
         with zipfile.ZipFile(pack) as archive:
-            manifest = json.loads(archive.read(MANIFEST))
-            if manifest.get("format") not in READS:
+            manifest = pack_file.manifest(archive, pack)
+            form = manifest.get("format")
+            if type(form) is not int or form not in READS:
                 raise PackError(
-                    f"{pack.name} has the format {manifest.get('format')}; this version reads "
-                    f"{READS[0]} to {READS[-1]}."
+                    f"{pack.name} has the format {pack_file.shown(form)}; this version reads {READS[0]} to {READS[-1]}."
                 )
-            tables = {}
-            for name, schema in SCHEMAS.items():
-                if name in ADDED_LATER and manifest["format"] < ADDED_LATER[name]:
-                    tables[name] = schema.empty_table()
-                    continue
-                if archive.getinfo(f"{name}.parquet").file_size > MAX_TABLE_BYTES:
-                    raise PackError(f"{pack.name} is too large: its table {name} is over a gigabyte.")
-                tables[name] = pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).cast(schema)
+            pack_file.entries(archive, pack, frozenset(SCHEMAS))
+            tables = {
+                name: schema.empty_table()
+                if form < ADDED_LATER.get(name, 1)
+                else pack_file.table(archive, pack, name, schema)
+                for name, schema in SCHEMAS.items()
+            }
     except UNREADABLE as error:
         raise PackError(f"{pack.name} is no measurement pack or is damaged; export or download it again.") from error
-    fault = _fault(tables)
+    fault = _fault(tables) or pack_rows.fault(tables)
+    if fault is None and not pack_file.rows_told(manifest, tables):
+        fault = "its manifest tells other numbers of rows"
     if fault:
         raise PackError(f"{pack.name} is damaged: {fault}; export or download it again.")
     return tables
@@ -185,7 +198,11 @@ def load(connection: duckdb.DuckDBPyConnection, pack: Path) -> int:
 
     Raises PackError for a damaged pack; the store is then unchanged.
     """
-    tables = _read(pack)
+    return add(connection, pack, read(pack))
+
+
+def add(connection: duckdb.DuckDBPyConnection, pack: Path, tables: Mapping[str, pa.Table]) -> int:
+    """The same for a pack whose tables are read already."""
     connection.begin()
     connection.register("incoming", tables["measurements"])
     connection.execute(

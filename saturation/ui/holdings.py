@@ -1,17 +1,21 @@
 """What the store holds of each model, and taking it away as a pack or as CSV."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from saturation.families import registry
 from saturation.figures import labels
 from saturation.store import packs
+from saturation.store.taken import csv_of, parquet_of
 from saturation.ui import data
 from saturation.ui.chart import slug
+from saturation.ui.words import plain
 
 
 def held(measured: pd.DataFrame, evaluated: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +80,7 @@ def span(first: int, last: int) -> str:
 
 
 def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
-    """Buttons for a pack of chosen models and for the evaluations of the selected one."""
+    """Buttons for a pack of chosen models, the table of what is held, and the evaluations of the selected model."""
     names = list(rows["family"] + "/" + rows["model"])
     selected = f"{family}/{model}"
     chosen = st.multiselect(
@@ -100,17 +104,42 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
             icon=":material/archive:",
             help="Everything held of these models: Parquet tables and a manifest in one zip",
         )
-        evaluated = rows[(rows["family"] == family) & (rows["model"] == model)]["evaluated"]
         st.download_button(
-            f"Evaluations of {selected}",
-            lambda: data.evaluations(family, (model,)).to_csv(index=False),
-            file_name=f"{slug(f'evaluations {selected}')}.csv",
+            "What is held",
+            lambda: rows.to_csv(index=False),
+            file_name="held.csv",
             mime="text/csv",
             on_click="ignore",
-            disabled=not evaluated.any(),
+            disabled=rows.empty,
             icon=":material/download:",
-            help="Every imported value with its task, step, shots, deviation and source, as CSV",
+            help="The table above, with exact numbers, as CSV",
         )
+    evaluated = rows[(rows["family"] == family) & (rows["model"] == model)]["evaluated"]
+    if not evaluated.any():
+        st.caption(f"No evaluations of {plain(selected)} are held.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"Evaluations of {plain(selected)}", width="content")
+        for label, mime, make in (
+            ("CSV", "text/csv", csv_of),
+            ("Parquet", "application/vnd.apache.parquet", parquet_of),
+        ):
+            st.download_button(
+                label,
+                partial(_evaluations, family, model, make),
+                file_name=f"{slug(f'evaluations {selected}')}.{label.lower()}",
+                mime=mime,
+                key=f"evaluations-{label}",
+                on_click="ignore",
+                icon=":material/download:",
+                help=f"Every imported value with its task, step, shots, deviation and source, as {label}",
+            )
+
+
+def _evaluations(family: str, model: str, make: Callable[[pa.Table], str | bytes]) -> str | bytes:
+    """What was imported of a model, as a file."""
+    frame = data.evaluations(family, (model,))
+    return make(pa.Table.from_pandas(frame, preserve_index=False))
 
 
 def pack(models: Sequence[str], bottleneck: bool = False) -> bytes:
