@@ -33,12 +33,13 @@ with reported():
     curve = data.curve(chosen.family, (chosen.model,), metric.name)
     run = verdict_card(view, trajectory, curve, metric)
     lab.about(view)
-    view.toolbar()
+    spectra = data.spectra(chosen.family, chosen.model)
+    view.toolbar(spectra)
     tiles(trajectory, chosen.step)
     chart(
         lambda theme: linked_figure(
             trajectory,
-            data.spectra(chosen.family, chosen.model),
+            spectra,
             curve=curve,
             metric=(metric.label.capitalize(), metric.unit, bool(metric.higher_is_better)),
             turns={place.name: place.step for place in run.order} if run else {},

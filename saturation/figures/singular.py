@@ -1,5 +1,6 @@
 """The output head along training: singular-value map and singular entropy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -182,6 +183,20 @@ def rank_ticks(ranks: int) -> dict[str, Any]:
     width = next(w for w in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000) if ranks / w <= 8)
     values = [1, *range(width, ranks + 1, width)] if width > 1 else list(range(1, ranks + 1))
     return {"tickmode": "array", "tickvals": values, "ticktext": [str(value) for value in values]}
+
+
+def sketches(spectra: pd.DataFrame, steps: Sequence[int], most: int = 40) -> list[list[float]] | None:
+    """sigma_i / sigma_1 at each of `steps` by at most `most` ranks up to the paper's, in three digits.
+
+    An empty list where a step has no spectrum; None when no spectrum is measured.
+    """
+    found = ratios(spectra)
+    if found is None:
+        return None
+    rows = drawn_ranks(found.ranks, most, spaced="even") - 1
+    columns = found.values[rows].T.round(3)
+    of_step = {int(step): [float(x) for x in row if x == x] for step, row in zip(found.steps, columns, strict=True)}
+    return [of_step.get(int(step), []) for step in steps]
 
 
 def singular_map(

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from saturation.families import registry
 from saturation.figures import labels
+from saturation.figures.singular import sketches
 from saturation.ui import data, film
 from saturation.ui.pages import Page
 from saturation.ui.selection import CHOICES, NUMBERS, Asked, Selection, decode, encode, group_of, resolve
@@ -169,8 +171,11 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
             )
 
 
-def toolbar(page: Page, selection: Selection) -> None:
-    """The play bar, which stays in sight over the figures, and the ways to look in one row under it."""
+def toolbar(page: Page, selection: Selection, spectra: pd.DataFrame | None = None) -> None:
+    """The play bar, which stays in sight over the figures, and the ways to look in one row under it.
+
+    `spectra`: `queries.spectra` of the model, drawn small in the bar.
+    """
     steps = data.steps(selection.family, selection.model)
     if not steps or not page.controls:
         return
@@ -178,7 +183,8 @@ def toolbar(page: Page, selection: Selection) -> None:
     if "step" in page.controls and selection.step is not None and len(steps) > 1:
         with st.container(key="playbar"):
             scale = selection.scale if "scale" in page.controls else "linear"
-            film.bar(f"{selection.family}/{selection.model}", steps, selection.step, scale, move_to)
+            small = None if spectra is None else sketches(spectra, steps)
+            film.bar(f"{selection.family}/{selection.model}", steps, selection.step, scale, move_to, small)
     with st.container(key="toolbar", horizontal=True, vertical_alignment="bottom", gap="medium"):
         if "metric" in page.controls:
             metric(selection)

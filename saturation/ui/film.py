@@ -20,11 +20,19 @@ _bar = st.components.v2.component(
 )
 
 
-def bar(run: str, steps: Sequence[int], step: int, scale: StepScale, on_move: Callable[[int], None]) -> None:
+def bar(
+    run: str,
+    steps: Sequence[int],
+    step: int,
+    scale: StepScale,
+    on_move: Callable[[int], None],
+    spectra: Sequence[Sequence[float]] | None = None,
+) -> None:
     """Draw the bar over the figures that follow.
 
     `run`: whose steps they are; `step`: where the page's cursor stands; `scale`: of the step axes that have a cursor.
-    `on_move` is called with the step where the bar came to rest.
+    `on_move` is called with the step where the bar came to rest. `spectra`: at each step, drawn small in the bar, for
+    pages whose figures do not show one (`singular.sketches`).
     """
 
     def moved() -> None:
@@ -32,5 +40,5 @@ def bar(run: str, steps: Sequence[int], step: int, scale: StepScale, on_move: Ca
         if isinstance(where, int):
             on_move(where)
 
-    data = {"run": run, "steps": list(steps), "step": step, "scale": scale}
+    data = {"run": run, "steps": list(steps), "step": step, "scale": scale, "spectra": spectra}
     _bar(key="film", data=data, on_moved_change=moved, height="content")

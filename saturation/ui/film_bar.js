@@ -17,7 +17,7 @@ class Bar {
   constructor(root) {
     const find = (name) => root.querySelector(`.${name}`);
     Object.assign(this, { whole: find("bar"), button: find("play"), range: find("range"), label: find("step"),
-      count: find("count"), pace: find("speed"), at: 0, playing: false, pending: null, timer: 0, run: null });
+      count: find("count"), sketch: find("sketch"), curve: find("curve"), pace: find("speed"), at: 0, playing: false, pending: null, timer: 0, run: null });
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.setSpeed(Number(sessionStorage.getItem("saturation-speed")) || 1);
     this.button.onclick = () => (this.playing ? this.pause() : this.play());
@@ -33,14 +33,16 @@ class Bar {
     const step = this.steps?.[Math.round(this.at)];
     const moving = this.playing || this.held || this.timer;
     const same = this.run === data.run;
-    Object.assign(this, { run: data.run, steps: data.steps, scale: data.scale, told: data.step });
+    Object.assign(this, { run: data.run, steps: data.steps, scale: data.scale, told: data.step, spectra: data.spectra });
     if (!same && moving) this.stop();
     if (!same || data.step === this.pending || performance.now() - this.since > 3000) this.pending = null;
     const shown = same && (moving || this.pending !== null) ? step : data.step;
     this.at = Math.max(this.steps.indexOf(shown), 0);
     this.range.max = this.steps.length - 1;
+    this.sketch.toggleAttribute("hidden", !this.spectra);
     const longest = this.steps.at(-1);
     this.label.style.minWidth = `${words(longest).length * 0.56}em`;
+    this.label.textContent = "";
     this.draw();
     if (!(same && moving) && this.pending === null) { clear(); mark(false); }
   }
@@ -62,9 +64,9 @@ class Bar {
     const end = this.steps.length - 1;
     this.last = now;
     this.at = Math.min(this.at + (passed * this.speed * end) / Math.min(Math.max(110 * end, WHOLE[0]), WHOLE[1]), end);
+    if (this.at >= end) return this.pause();
+    this.frame = requestAnimationFrame((later) => this.tick(later));
     this.move(this.still.matches ? Math.floor(this.at) : this.at);
-    if (this.at >= end) this.pause();
-    else this.frame = requestAnimationFrame((later) => this.tick(later));
   }
 
   pause() {
@@ -130,6 +132,8 @@ class Bar {
     this.label.textContent = text;
     this.count.textContent = `${nearest + 1} of ${this.steps.length}`;
     this.range.setAttribute("aria-valuetext", text);
+    const values = this.spectra?.[nearest] ?? [], width = 100 / Math.max(values.length - 1, 1);
+    this.curve.setAttribute("points", values.map((value, rank) => `${rank * width},${100 - 100 * value}`).join(" "));
   }
 
   turn(word) {

@@ -18,6 +18,7 @@ const figures = () => [...document.querySelectorAll('[data-testid="stMain"] .js-
   .filter((plot) => plot._fullLayout && plot.calcdata);
 
 // Draw all figures where `at` is: between checkpoints `steps[floor(at)]` and the next, with the values of the nearest.
+// A figure that plotly is drawing anew can lack parts for a moment.
 function show(steps, at, scale) {
   const before = Math.floor(at), after = Math.min(before + 1, steps.length - 1);
   const low = position(steps[before], scale), high = position(steps[after], scale);
@@ -45,13 +46,13 @@ function moveCursors(plot, place, step) {
     axes.add(shape.xref);
     for (const path of plot.querySelectorAll(`.shapelayer path[data-index="${shape._index}"]`)) {
       const ends = [...path.getAttribute("d").matchAll(/,([-\d.]+)/g)].map((found) => found[1]);
-      put(path, "d", `M${x},${ends[0]}L${x},${ends[1]}`);
+      if (ends.length === 2) put(path, "d", `M${x},${ends[0]}L${x},${ends[1]}`);
     }
   }
   for (const note of layout.annotations) {
     if (note.name !== "cursor") continue;
     const flag = plot.querySelector(`.annotation[data-index="${note._index}"]`);
-    if (flag) moveFlag(flag, axisOf(layout, note.xref), note.x, place, words(step));
+    if (flag?.querySelector("text")) moveFlag(flag, axisOf(layout, note.xref), note.x, place, words(step));
   }
   return axes;
 }
@@ -75,52 +76,68 @@ function moveFlag(flag, axis, from, place, text) {
 
 // A point on every curve over the step, and its value where it is not one of many.
 function ride(plot, axes, place, measured) {
-  const layout = plot._fullLayout;
-  const curves = plot.calcdata.filter(([first, second]) => second && first.trace.visible === true &&
-    first.trace.type === "scatter" && first.trace.mode.includes("lines") && axes.has(first.trace.xaxis));
+  const layout = plot._fullLayout, found = [], crowd = {};
+  for (const points of plot.calcdata) {
+    const { trace } = points[0];
+    if (trace.visible !== true || trace.type !== "scatter" || !trace.mode.includes("lines")) continue;
+    const next = axes.has(trace.xaxis) ? after(points, place) : 0;
+    if (next === 0) continue;
+    const [xs, ys] = [axisOf(layout, trace.xaxis), axisOf(layout, trace.yaxis)];
+    const [low, high] = [points[next - 1], points[next]], share = (place - low.x) / (high.x - low.x);
+    const x = xs.c2p(place), y = ys.c2p(low.y) * (1 - share) + ys.c2p(high.y) * share;
+    if (!(x > -1 && x < xs._length + 1 && y > -1 && y < ys._length + 1)) continue;
+    const nearest = Math.abs(low.x - measured) <= Math.abs(high.x - measured) ? low.y : high.y;
+    const value = trace.hoverinfo === "skip" ? told(plot, trace, measured) : nearest;
+    found.push({ trace, xs, ys, x, y, value });
+    crowd[trace.yaxis] = (crowd[trace.yaxis] ?? 0) + 1;
+  }
+  const layer = layerOf(plot);
+  while (layer.childElementCount < found.length) layer.append(rider(layout));
+  while (layer.childElementCount > found.length) layer.lastChild.remove();
+  found.forEach(({ trace, xs, ys, x, y, value }, index) => {
+    const node = layer.children[index], [dot, text] = node.children;
+    put(node, "transform", `translate(${xs._offset + x},${ys._offset + y})`);
+    put(dot, "fill", trace.line.color);
+    const room = crowd[trace.yaxis] <= 2 && Number.isFinite(value);
+    text.style.display = room ? "" : "none";
+    if (!room) return;
+    const beside = found.find((other, place) => other.trace.yaxis === trace.yaxis && place !== index);
+    const under = beside && Math.abs(beside.y - y) < 16 && y > beside.y;
+    const left = x > 0.85 * xs._length;
+    put(text, "x", left ? "-8" : "8");
+    put(text, "y", under ? "15" : "-6");
+    put(text, "text-anchor", left ? "end" : "start");
+    if (text.textContent !== number(value)) text.textContent = number(value);
+  });
+}
+
+// The value that another trace of a line's panel tells there: the line itself may be cut between checkpoints.
+function told(plot, line, place) {
+  for (const points of plot.calcdata) {
+    const { trace } = points[0];
+    if (trace.xaxis !== line.xaxis || trace.yaxis !== line.yaxis || trace.hoverinfo === "skip") continue;
+    const found = points.find((point) => Math.abs(point.x - place) < 1e-9 * (1 + place));
+    if (found) return found.y;
+  }
+  return NaN;
+}
+
+function layerOf(plot) {
   let layer = riders.get(plot);
   if (!layer?.isConnected) {
     layer = document.createElementNS(SVG, "g");
     layer.style.pointerEvents = "none";
-    plot.querySelector(".main-svg .infolayer")?.parentNode.append(layer);
+    plot.querySelector(".main-svg .infolayer").parentNode.append(layer);
     riders.set(plot, layer);
   }
-  while (layer.childElementCount < curves.length) layer.append(rider(layout));
-  while (layer.childElementCount > curves.length) layer.lastChild.remove();
-  const written = {};  // heights of the values on each axis, which must not lie on each other
-  const crowd = {};
-  for (const [{ trace }] of curves) crowd[trace.yaxis] = (crowd[trace.yaxis] ?? 0) + 1;
-  curves.forEach((points, index) => {
-    const node = layer.children[index], [dot, value] = node.children, { trace } = points[0];
-    const [xs, ys] = [axisOf(layout, trace.xaxis), axisOf(layout, trace.yaxis)];
-    const next = after(points, place), x = xs.c2p(place);
-    const share = next > 0 ? (place - points[next - 1].x) / (points[next].x - points[next - 1].x) : 0;
-    const height = next < 0 ? NaN : next === 0 ? ys.c2p(points[0].y)
-      : ys.c2p(points[next - 1].y) * (1 - share) + ys.c2p(points[next].y) * share;
-    const seen = height > -1 && height < ys._length + 1 && x > -1 && x < xs._length + 1;
-    node.style.display = seen ? "" : "none";
-    if (!seen) return;
-    put(node, "transform", `translate(${xs._offset + x},${ys._offset + height})`);
-    put(dot, "fill", trace.line.color);
-    put(dot, "stroke", layout.paper_bgcolor);
-    const others = (written[trace.yaxis] ??= []);
-    const room = crowd[trace.yaxis] <= 2 && others.every((other) => Math.abs(other - height) > 15);
-    value.style.display = room ? "" : "none";
-    if (!room) return;
-    others.push(height);
-    const left = x > 0.85 * xs._length;
-    put(value, "x", left ? "-8" : "8");
-    put(value, "y", height < 14 ? "14" : "-6");
-    put(value, "text-anchor", left ? "end" : "start");
-    const text = number(points[nearest(points, measured)].y);
-    if (value.textContent !== text) value.textContent = text;
-  });
+  return layer;
 }
 
 function rider(layout) {
   const node = document.createElementNS(SVG, "g"), dot = document.createElementNS(SVG, "circle");
   const value = document.createElementNS(SVG, "text");
   dot.setAttribute("r", 4.5);
+  dot.setAttribute("stroke", layout.paper_bgcolor);
   dot.setAttribute("stroke-width", 1.5);
   value.setAttribute("style", `font: 600 12px ${layout.font.family}; fill: ${layout.font.color};
     paint-order: stroke; stroke: ${layout.paper_bgcolor}; stroke-width: 3px; font-variant-numeric: tabular-nums`);
@@ -134,21 +151,10 @@ function number(value) {
     : size >= 0.001 || size === 0 ? value.toFixed(3) : value.toExponential(1);
 }
 
-// The first point at or after a place; -1 where the curve does not reach it.
+// Index of the point that ends the piece of a curve over a place; 0 where there is none. Curves can have gaps.
 function after(points, place) {
-  let low = 0, high = points.length - 1;
-  if (!(points[0].x <= place && points[high].x >= place)) return -1;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (points[middle].x < place) low = middle + 1; else high = middle;
-  }
-  return low;
-}
-
-function nearest(points, place) {
-  const next = Math.max(after(points, place), 0);
-  const closer = next > 0 && place - points[next - 1].x < points[next].x - place;
-  return closer ? next - 1 : next;
+  for (let i = 1; i < points.length; i++) if (points[i - 1].x <= place && place <= points[i].x) return i;
+  return 0;
 }
 
 function playFrame(plot, step) {

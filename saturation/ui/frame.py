@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from saturation import __version__
@@ -34,8 +35,7 @@ STYLE = """<style>
 .st-key-provenance p, [class*="st-key-under-"] p { font-size: 0.8rem; line-height: 1.4; }
 [class*="st-key-under-"] [data-testid="stPageLink"] a { padding: 0 0.2rem; }
 [class*="st-key-under-"] [data-testid="stPageLink"] p { font-size: 0.875rem; }
-[data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 0; z-index: 90; }
-.st-key-playbar { background: var(--st-background-color, inherit); }
+[data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 3.75rem; z-index: 2000; }
 .st-key-tiles { transition: opacity 0.15s; }
 [data-film] .st-key-tiles { opacity: 0.35; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
@@ -60,9 +60,9 @@ class View:
     def name(self) -> str:
         return f"{self.selection.family}/{self.selection.model}"
 
-    def toolbar(self) -> None:
-        """The step cursor and the page's ways to look, where the page wants them."""
-        controls.toolbar(self.page, self.selection)
+    def toolbar(self, spectra: pd.DataFrame | None = None) -> None:
+        """The play bar, with the model's spectra in it where given, and the page's ways to look."""
+        controls.toolbar(self.page, self.selection, spectra)
 
     def choice(self, key: str) -> None:
         """One of the selection's choices, where the page draws it itself."""
