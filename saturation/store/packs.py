@@ -64,7 +64,7 @@ def manifest(pack: Path) -> dict[str, Any]:
 
 def models(pack: Path) -> set[tuple[str, str]]:
     """Family and model of all rows of a pack, whatever its manifest says. Raises PackError."""
-    tables = _read(pack)
+    tables = read(pack)
     named = [tables[name].select(["family", "model"]).to_pylist() for name in ("checkpoints", "evaluations")]
     return {(row["family"], row["model"]) for rows in named for row in rows}
 

@@ -234,16 +234,23 @@ def test_what_a_link_gets_wrong_is_said_and_the_nearest_is_shown(browse, server)
     assert page.get_by_test_id("stAlert").count() == 0
 
 
-def test_the_film_plays_in_the_browser(browse, server):
+def test_a_film_plays_in_every_figure_and_the_page_follows_where_it_ends(browse, server):
     page = browse(f"{server}/Singular_values?family=pythia&model=14m&step=0")
-    film = chart(page, "spectrum-as-a-film")
-    film.scroll_into_view_if_needed()
-    assert film.locator(".slider-label").first.text_content() == "step 0"
-    film.locator(".updatemenu-button").first.click()
-    page.wait_for_function(
-        "document.querySelector('.st-key-spectrum-as-a-film .slider-label').textContent === 'step 10,000'"
+    bar = page.locator(".st-key-playbar")
+    assert bar.locator("output.step").inner_text() == "step 0"
+    bar.get_by_role("button", name="Play").click()
+    page.wait_for_function(  # a flag that moved while the address, which the server writes, still says step 0
+        "() => location.search.includes('step=0') && [...document.querySelectorAll('.annotation-text')]"
+        ".some(flag => /^step [1-9]/.test(flag.textContent))"
     )
-    assert address(page)["step"] == "0"
+    page.wait_for_url("**step=10000*")
+    settled(page)
+    assert flags(page) == {"step 10,000"}
+    assert bar.locator("output.step").inner_text() == "step 10,000"
+    page.go_back()
+    page.wait_for_url("**step=0*")
+    settled(page)
+    assert flags(page) == {"step 0"}
 
 
 def save(page, kind: str, title: str | None = None) -> tuple[str, bytes]:
@@ -380,9 +387,11 @@ def test_figures_follow_a_switch_of_the_theme(browse, server):
     page.get_by_test_id("stMainMenu").click()
     page.get_by_role("menuitemradio", name="Dark").click()
     page.wait_for_function(
-        "colour => document.querySelector('.js-plotly-plot')?._fullLayout?.paper_bgcolor === colour",
+        "colour => { const plots = [...document.querySelectorAll('.js-plotly-plot')];"
+        " return plots.length === 5 && plots.every(plot => plot._fullLayout?.paper_bgcolor === colour) }",
         arg=DARK.background,
     )
+    page.wait_for_timeout(400)  # the page's own colours change over a moment
     assert look(page) == (DARK.background, DARK.background)
     assert address(page)["step"] == "4000"
 
