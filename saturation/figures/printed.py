@@ -93,8 +93,10 @@ def _one_line(text: str, pixels: int) -> str:
 
 def chrome() -> str | None:
     """Where Chrome or Chromium is on this machine; None where there is none, and then no PDF."""
-    from choreographer.browsers import Chromium
-
+    try:
+        from choreographer.browsers import Chromium
+    except ImportError:  # a demonstration may do without what draws PDFs
+        return None
     found = Chromium.find_browser(skip_local=False)
     return str(found) if found else None
 

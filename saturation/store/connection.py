@@ -56,8 +56,8 @@ def _queue(path: Path, read_only: bool, wait_seconds: float) -> Iterator[None]:
     """Let no reader in before a writer that waits: readers that overlap would keep it out for ever.
 
     A writer holds a lock beside the file from when it waits until it is done, a reader only passes through it (with 16
-    readers a writer waited more than 15 s for most of its turns before, 0.5 s after). Where it cannot be had (a folder
-    that cannot be written, a process that was stopped), the file's own lock decides as ever.
+    readers a writer waited more than 15 s for most of its turns before, 3 s at most after). Where it cannot be had (a
+    folder that cannot be written, a process that was stopped), the file's own lock decides as ever.
     """
     lock, held = FileLock(f"{path}.turn"), False
     try:
