@@ -28,6 +28,7 @@ from saturation.figures import labels
 from saturation.jobs import board, hosting, imports, live, quota
 from saturation.settings import ROOT, Limits, Settings
 from saturation.store import Evaluation, Store, packs, queue
+from saturation.ui import holdings
 from saturation.ui.words import inert, plain, sentence
 
 EVIL = "<script>alert(1)</script> $x^2$ [click](https://evil.example) ![](https://evil.example/p.png) `code` %{x}"
@@ -152,6 +153,7 @@ class TestPublicRefuses:
             ("CACHE/corpora/a/../../../x.txt", "bpe:1024", "^Only files that are uploaded here are counted"),
             ("CACHE/corpora/a/x.txt.gz", "bpe:1024", "^Packed files are not counted here"),
             ("CACHE/corpora/a/x.txt", "/etc/tokenizer.json", "^Only tokenizers that are trained here are used"),
+            ("CACHE/corpora/a/x.txt", "bpe:999999", "^Only tokenizers that are trained here are used"),
             ("CACHE/corpora/a/x.txt", "some/repository", "^Only tokenizers that are trained here are used"),
         ],
     )
@@ -163,6 +165,15 @@ class TestPublicRefuses:
             board.start(public, "ngram", "x", options)
         options = {"corpus": str(public.cache / "corpora" / "a" / "x.txt"), "tokenizer": "bpe:1024"}
         assert hosting.check_work(public, "ngram", options) == 1
+
+    def test_languages_that_take_long(self, public: Settings) -> None:
+        language = {"rank": 16, "vocab_size": 100_000, "contexts": 512}
+        with pytest.raises(RefusedError, match=r"^That language is larger than this server trains on \(rank 32, vocab"):
+            board.start(public, "playground", "x", language)
+
+    def test_trained_heads_count_for_more(self, public: Settings) -> None:
+        assert hosting.check_work(public, "heads", {"targets": [MEASURABLE, "lab/w16@0"], "train": False}) == 2
+        assert hosting.check_work(public, "heads", {"targets": [MEASURABLE], "train": True}) == 10
 
     def test_listing_strangers(self, public: Settings) -> None:
         with pytest.raises(RefusedError, match=r"^Only repositories of the registry are listed here"):
@@ -352,6 +363,9 @@ class TestNothingLeaks:
                 fields = "".join(str(field.options) for field in [*app.multiselect, *app.selectbox])
                 assert "hidden~1" not in fields or there
                 assert "somebody" not in str(app.main)
+            if not there:  # a browser may ask for what was not offered
+                with pytest.raises(PackError, match=r"^Nothing is stored of"):
+                    holdings.pack([f"{LOCAL}/hidden~1"])
 
     def test_live_runs_are_not_brought_in(self, public: Settings) -> None:
         folder = live.folder(public)

@@ -11,6 +11,7 @@ from saturation.jobs.request import VERSIONS
 from saturation.measures.scaling import Law
 from saturation.settings import ROOT
 from saturation.store import CheckpointRow, Measurement, Store
+from saturation.ui.words import sentence
 
 STEPS = range(10_000, 90_000, 10_000)
 BATCH = 2_097_152
@@ -86,9 +87,8 @@ def test_a_smaller_size_in_the_fit_is_in_the_link(cache):
 def test_numbers_that_leave_nothing_to_fit_are_one_sentence(cache):
     fill_pythia(cache, ("14m", "410m", "1b", "2.8b"))
     app = opened(family="pythia", model="14m", law_e="5")
-    assert [error.value for error in app.error] == [
-        "B/T^beta + E leaves nothing for the size of 410m, 1b, 2.8b, whose loss is not above it: lower B or E."
-    ]
+    said = "B/T^beta + E leaves nothing for the size of 410m, 1b, 2.8b, whose loss is not above it: lower B or E."
+    assert [error.value for error in app.error] == [sentence(said)]
     assert len(app.get("plotly_chart")) == 3
     app.number_input("law_e").set_value(1.69).run()
     assert not app.error

@@ -23,8 +23,13 @@ READ_ONLY = f"This demonstration is read-only: it shows what is measured already
 # Families that are of one machine, or of any stranger's repository.
 PRIVATE = (registry.LOCAL, registry.LIVE)
 UPLOADS = "corpora"
+# The largest language of the playground and the largest vocabulary that pages offer.
+LARGEST = {"rank": 32, "vocab_size": 4096, "contexts": 2048}
+LARGEST_BPE = 65_536
+# Heads that are trained take about as long as measuring so many checkpoints.
+TRAINED = 10
 _TARGET = re.compile(r"(?P<family>[\w-]+)/(?P<model>[\w.-]+)(?:@(?P<step>\d+))?", re.ASCII)
-_BPE = re.compile(r"bpe:\d{1,6}", re.ASCII)
+_BPE = re.compile(r"bpe:(?P<size>\d{1,6})", re.ASCII)
 # A path from the root, or one from a home folder: no address of the web, no family/model.
 _PATH = re.compile(r"(?<![\w:/.~-])~?/(?:[^\s/'\"`,;:()]+/)*(?P<name>[^\s/'\"`,;:()]+)")
 
@@ -78,15 +83,19 @@ def check_work(settings: Settings, kind: str, options: Mapping[str, Any]) -> int
     may_write(settings)
     if settings.mode == "public" and kind == "heads":
         check_targets(settings, options["targets"], options.get("text"))
+    if settings.mode == "public" and kind == "playground" and any(options[name] > LARGEST[name] for name in LARGEST):
+        most = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in LARGEST.items())
+        raise RefusedError(f"That language is larger than this server trains on ({most}); choose a smaller one.")
     if settings.mode == "public" and kind == "ngram":
         corpus = Path(str(options["corpus"]))
         if corpus.resolve().parent.parent != (settings.cache / UPLOADS).resolve():
             raise RefusedError(f"Only files that are uploaded here are counted; for one of a machine's own, {OWN}.")
         if corpus.suffix == ".gz":
             raise RefusedError(f"Packed files are not counted here; upload the text itself, or {OWN}.")
-        if not _BPE.fullmatch(str(options["tokenizer"])):
+        match = _BPE.fullmatch(str(options["tokenizer"]))
+        if match is None or int(match["size"]) > LARGEST_BPE:
             raise RefusedError(f"Only tokenizers that are trained here are used, such as bpe:8192; for others, {OWN}.")
-    return len(options["targets"]) if kind == "heads" else 1
+    return len(options["targets"]) * (TRAINED if options.get("train") else 1) if kind == "heads" else 1
 
 
 def check_import(settings: Settings, family: str, model: str) -> None:

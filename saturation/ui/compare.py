@@ -26,7 +26,8 @@ def choose(view: View) -> list[str]:
     default = [f"{chosen.family}/{model}" for model in data.comparable(chosen.family, chosen.group)]
     default = [run for run in default if run in known][:FIRST]
     st.session_state["runs"], st.session_state["_default_runs"] = kept or default, default
-    return list(st.multiselect("Runs", known, key="runs", placeholder="Choose runs"))
+    picked = st.multiselect("Runs", known, key="runs", placeholder="Choose runs")
+    return [run for run in picked if run in known]  # a browser may send what was not offered
 
 
 def read(view: View, runs: list[str]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from saturation.families import registry
 from saturation.figures import labels
+from saturation.jobs import hosting
 from saturation.store import packs
 from saturation.store.taken import csv_of, parquet_of
 from saturation.ui import data
@@ -143,7 +144,9 @@ def _evaluations(family: str, model: str, make: Callable[[pa.Table], str | bytes
 
 
 def pack(models: Sequence[str], bottleneck: bool = False) -> bytes:
-    """A pack of these models ('family/model'), and of what belongs to no model."""
+    """A pack of these models ('family/model') as far as this server shows them, and of what belongs to no model."""
+    here = data.settings()
+    models = [name for name in models if hosting.shown(here, *name.split("/", 1))]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"models{packs.SUFFIX}")
         with data.store().read() as connection:
