@@ -63,6 +63,7 @@ class TestHtml:
         figure, script = self.unpacked(page)
         assert [trace["type"] for trace in figure["data"]] == [trace.type for trace in layers().data]
         assert len(figure["frames"]) == len(frames.STEPS)
+        assert figure["layout"]["sliders"]  # alone, it has controls of its own
         assert "plotly.js v" in script[:200]
 
     def test_numbers_that_are_not_finite_do_not_break_it(self):

@@ -26,6 +26,7 @@ class Bar {
     this.range.oninput = () => this.seek(Number(this.range.value));
     this.range.onchange = () => { this.rest(this.held ? 0 : SETTLED); this.held = false; };
     this.whole.onkeydown = (event) => this.key(event);
+    this.button.disabled = this.range.disabled = false;
   }
 
   // What the page says. A step that was chosen here stays until the page has caught up with it.

@@ -234,19 +234,41 @@ def test_what_a_link_gets_wrong_is_said_and_the_nearest_is_shown(browse, server)
     assert page.get_by_test_id("stAlert").count() == 0
 
 
-def test_a_film_plays_in_every_figure_and_the_page_follows_where_it_ends(browse, server):
-    page = browse(f"{server}/Singular_values?family=pythia&model=14m&step=0")
-    bar = page.locator(".st-key-playbar")
-    assert bar.locator("output.step").inner_text() == "step 0"
-    bar.get_by_role("button", name="Play").click()
-    page.wait_for_function(  # a flag that moved while the address, which the server writes, still says step 0
-        "() => location.search.includes('step=0') && [...document.querySelectorAll('.annotation-text')]"
-        ".some(flag => /^step [1-9]/.test(flag.textContent))"
+def test_the_bar_plays_every_chart_and_the_page_is_run_once_where_it_rests(browse, server):
+    page = browse(f"{server}/Anisotropy?family=pythia&model=14m&step=0")
+    page.evaluate(
+        "() => { window.runs = 0; const app = document.querySelector('[data-testid=stApp]');"
+        " const count = () => { if (app.dataset.testScriptState === 'running') window.runs += 1; };"
+        " new MutationObserver(count).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']}) }"
     )
-    page.wait_for_url("**step=10000*")
+    look = (
+        "() => [...document.querySelectorAll('.js-plotly-plot')].map(plot => ({"
+        " cursors: plot._fullLayout.shapes.filter(shape => shape.name === 'cursor').map(shape =>"
+        " plot.querySelector(`.shapelayer path[data-index='${shape._index}']`).getAttribute('d')),"
+        " lines: plot._transitionData._frames.length &&"
+        " [...plot.querySelectorAll('.js-line')].map(line => line.getAttribute('d'))}))"
+    )
+    before = page.evaluate(look)
+    bar = page.locator(".st-key-playbar")
+    bar.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(1000)
+    during = page.evaluate(look)
+    assert page.evaluate("window.runs") == 0
+    assert [len(chart["cursors"]) for chart in before] == [2, 2, 0, 2, 0]
+    for first, now in zip(before, during, strict=True):
+        assert all(a != b for a, b in zip(first["cursors"], now["cursors"], strict=True))
+    framed = [index for index, chart in enumerate(before) if chart["lines"]]
+    assert framed == [0, 2]  # the profile beside the map, and the curves by depth
+    assert all(before[index]["lines"] != during[index]["lines"] for index in framed)
+    assert address(page)["step"] == "0"
+
+    bar.get_by_role("button", name="Pause").click()
+    shown = bar.get_by_role("slider").get_attribute("aria-valuetext")
+    page.wait_for_url(f"**step={shown.removeprefix('step ').replace(',', '')}*")
     settled(page)
-    assert flags(page) == {"step 10,000"}
-    assert bar.locator("output.step").inner_text() == "step 10,000"
+    assert shown != "step 0"
+    assert flags(page) == {shown}
+    assert page.evaluate("window.runs") == 1
     page.go_back()
     page.wait_for_url("**step=0*")
     settled(page)
