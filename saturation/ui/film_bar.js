@@ -3,49 +3,52 @@
 const SPEEDS = [0.5, 1, 2, 4];
 const WHOLE = [5000, 16000];  // milliseconds that a run takes at speed 1: 110 a checkpoint, within these
 const SETTLED = 300;          // milliseconds after a key before the page is told
+const PATIENCE = 3000;        // milliseconds that a page has to catch up with what it was told
 const bars = new WeakMap();
+let chosenSpeed = 1;          // it outlasts a change of page
 
 export default function ({ data, parentElement, setTriggerValue }) {
   if (!bars.has(parentElement)) bars.set(parentElement, new Bar(parentElement));
   const bar = bars.get(parentElement);
   bar.tell = (step) => setTriggerValue("moved", step);
   bar.update(data);
-  return () => { bar.stop(); clear(); bars.delete(parentElement); };
+  return () => { bar.stop(); bar.settle(); bars.delete(parentElement); };
 }
 
 class Bar {
   constructor(root) {
     const find = (name) => root.querySelector(`.${name}`);
     Object.assign(this, { whole: find("bar"), button: find("play"), range: find("range"), label: find("step"),
-      count: find("count"), sketch: find("sketch"), curve: find("curve"), pace: find("speed"), at: 0, playing: false, pending: null, timer: 0, run: null });
+      count: find("count"), sketch: find("sketch"), curve: find("curve"), pace: find("speed"),
+      at: 0, playing: false, held: false, pending: null, timer: 0 });
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
-    this.setSpeed(Number(sessionStorage.getItem("saturation-speed")) || 1);
+    this.setSpeed(chosenSpeed);
     this.button.onclick = () => (this.playing ? this.pause() : this.play());
     this.pace.onclick = () => this.setSpeed(SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length]);
     this.range.onpointerdown = () => { this.held = true; };
+    this.range.onpointerup = this.range.onpointercancel = () => setTimeout(() => { this.held = false; });
     this.range.oninput = () => this.seek(Number(this.range.value));
-    this.range.onchange = () => { this.rest(this.held ? 0 : SETTLED); this.held = false; };
+    this.range.onchange = () => { this.rest(this.held ? 0 : SETTLED); };
     this.whole.onkeydown = (event) => this.key(event);
     this.button.disabled = this.range.disabled = false;
   }
 
   // What the page says. A step that was chosen here stays until the page has caught up with it.
   update(data) {
-    const step = this.steps?.[Math.round(this.at)];
-    const moving = this.playing || this.held || this.timer;
+    const shown = this.steps?.[Math.round(this.at)], moving = this.playing || this.held || this.timer;
     const same = this.run === data.run;
-    Object.assign(this, { run: data.run, steps: data.steps, scale: data.scale, told: data.step, spectra: data.spectra });
+    Object.assign(this, data, { told: data.step });
     if (!same && moving) this.stop();
-    if (!same || data.step === this.pending || performance.now() - this.since > 3000) this.pending = null;
-    const shown = same && (moving || this.pending !== null) ? step : data.step;
-    this.at = Math.max(this.steps.indexOf(shown), 0);
+    if (!same || data.step === this.pending) this.pending = null;
+    const wanted = same && (moving || this.pending !== null) ? shown : data.step;
+    if (this.steps[Math.round(this.at)] !== wanted) this.at = Math.max(this.steps.indexOf(wanted), 0);
+    if (!moving) this.at = Math.round(this.at);
     this.range.max = this.steps.length - 1;
+    this.label.style.minWidth = `${words(this.steps.at(-1)).length * 0.56}em`;
+    this.label.textContent = "";  // so that the rest is drawn anew
     this.sketch.toggleAttribute("hidden", !this.spectra);
-    const longest = this.steps.at(-1);
-    this.label.style.minWidth = `${words(longest).length * 0.56}em`;
-    this.label.textContent = "";
     this.draw();
-    if (!(same && moving) && this.pending === null) { clear(); mark(false); }
+    if (!(same && moving) && this.pending === null) this.settle();
   }
 
   play() {
@@ -97,13 +100,21 @@ class Bar {
     this.timer = setTimeout(() => {
       this.timer = 0;
       const step = this.steps[Math.round(this.at)];
-      if (step === (this.pending ?? this.told)) {
-        if (this.pending === null) { clear(); mark(false); }
-        return;
-      }
-      Object.assign(this, { pending: step, since: performance.now() });
+      if (step === this.pending) return;
+      if (step === this.told && this.pending === null) return this.settle();
+      this.pending = step;
+      clearTimeout(this.patience);
+      this.patience = setTimeout(() => { if (!this.playing && !this.held && !this.timer) this.settle(); }, PATIENCE);
       this.tell(step);
     }, delay);
+  }
+
+  // What is drawn is the page's own again.
+  settle() {
+    clearTimeout(this.patience);
+    this.pending = null;
+    clear();
+    mark(false);
   }
 
   key(event) {
@@ -144,10 +155,9 @@ class Bar {
   }
 
   setSpeed(speed) {
-    this.speed = SPEEDS.includes(speed) ? speed : 1;
+    this.speed = chosenSpeed = speed;
     this.pace.textContent = `${this.speed}×`;
     this.pace.setAttribute("aria-label", `Speed ${this.speed}×`);
-    sessionStorage.setItem("saturation-speed", this.speed);
   }
 }
 

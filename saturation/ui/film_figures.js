@@ -98,6 +98,9 @@ function ride(plot, axes, place, measured) {
     const node = layer.children[index], [dot, text] = node.children;
     put(node, "transform", `translate(${xs._offset + x},${ys._offset + y})`);
     put(dot, "fill", trace.line.color);
+    put(dot, "stroke", layout.paper_bgcolor);
+    put(text, "stroke", layout.paper_bgcolor);
+    put(text, "fill", layout.font.color);
     const room = crowd[trace.yaxis] <= 2 && Number.isFinite(value);
     text.style.display = room ? "" : "none";
     if (!room) return;
@@ -137,10 +140,9 @@ function rider(layout) {
   const node = document.createElementNS(SVG, "g"), dot = document.createElementNS(SVG, "circle");
   const value = document.createElementNS(SVG, "text");
   dot.setAttribute("r", 4.5);
-  dot.setAttribute("stroke", layout.paper_bgcolor);
   dot.setAttribute("stroke-width", 1.5);
-  value.setAttribute("style", `font: 600 12px ${layout.font.family}; fill: ${layout.font.color};
-    paint-order: stroke; stroke: ${layout.paper_bgcolor}; stroke-width: 3px; font-variant-numeric: tabular-nums`);
+  value.setAttribute("style", `font: 600 12px ${layout.font.family}; paint-order: stroke; stroke-width: 3px;
+    font-variant-numeric: tabular-nums`);
   node.append(dot, value);
   return node;
 }
