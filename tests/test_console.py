@@ -88,6 +88,34 @@ class TestAnswers:
             assert asked(store, "SELECT count(*) FROM measurements") == [(step,)]
         assert len(list((tmp_path / "console").glob("*.duckdb"))) == 1
 
+    def test_a_query_keeps_its_copy_while_others_are_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, run = empty_store(tmp_path / "measurements.duckdb"), console._run
+        store.add([spectrum(checkpoint(step=1))])
+
+        def late(copy: Path, sql: str, limits: console.Limits) -> object:
+            monkeypatch.setattr(console, "_run", run)
+            store.add([spectrum(checkpoint(step=2))])
+            assert asked(store, sql) == [(2,)]
+            return run(copy, sql, limits)
+
+        monkeypatch.setattr(console, "_run", late)
+        assert asked(store, "SELECT count(*) FROM checkpoints") == [(1,)]
+
+    def test_families_that_a_visitor_does_not_see(self, tmp_path: Path) -> None:
+        store = empty_store(tmp_path / "measurements.duckdb")
+        store.add([spectrum(checkpoint(family="local", step=1)), spectrum(checkpoint(family="lab", step=2))])
+
+        def count(table: str, **view: object) -> int:
+            return console.ask(store, f"SELECT count(*) FROM {table}", **view).table.to_pylist()[0]["count_star()"]
+
+        for table in ("checkpoints", "measurements", "trajectory", "current_measurements"):
+            assert (count(table), count(table, without=("live", "local"))) == (2, 1), table
+        assert count("scalars", without=("local",)) * 2 == count("scalars")
+        rows = console.ask(store, "SELECT DISTINCT family FROM trajectory", without=("local",)).table
+        assert rows.to_pylist() == [{"family": "lab"}]
+
     def test_kinds_that_a_table_does_not_know_come_as_text(self, copy: Path) -> None:
         found = inside(copy, "SELECT 1.5 AS a, {'x': 1} AS b, sum(step) AS c, 1 AS a FROM checkpoints")
         assert found.to_pylist() == [{"a": 1.5, "b": "{'x': 1}", "c": 15.0, "a_2": 1}]

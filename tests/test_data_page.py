@@ -190,12 +190,14 @@ def test_a_query_is_answered_and_an_error_is_said(filled: Store) -> None:
 
 
 def test_a_hosted_server_shows_no_folders(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled.add([store_rows.spectrum()])
+    filled.add([store_rows.spectrum(), store_rows.spectrum(store_rows.checkpoint("mine", family="lab"))])
     shown = {}
     for mode in ("local", "demo"):
         monkeypatch.setenv("SATURATION_MODE", mode)
         app = opened()
-        app.text_area(key="sql").set_value("SELECT source FROM checkpoints WHERE family = 'local'")
+        app.text_area(key="sql").set_value(
+            "SELECT source FROM checkpoints WHERE source LIKE '%1' AND hidden_size = 2 ORDER BY family"
+        )
         next(button for button in app.button if button.label == "Run").click().run()
         shown[mode] = app.dataframe[-1].value["source"].tolist()
-    assert shown == {"local": ["/somewhere/run~1/1"], "demo": ["1"]}
+    assert shown == {"local": ["/somewhere/mine/1", "/somewhere/run~1/1"], "demo": ["1"]}

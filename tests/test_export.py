@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import re
-from io import BytesIO
+from io import BytesIO, StringIO
 
 import figure_frames as frames
 import pandas as pd
@@ -17,7 +17,8 @@ from saturation.errors import InputError
 from saturation.figures import DARK, PAPER, layer_map, printed, spectrum_film, standalone
 from saturation.figures.caption import LONGEST, Caption
 from saturation.figures.parts import blank
-from saturation.ui.saving import parquet
+from saturation.store.taken import csv_of, parquet_of
+from saturation.ui.saving import numbers
 
 CAPTION = Caption(
     "Loss <by> size", 'lab/w8 & "w16" at step 4,000', "How to read it.", "41 checkpoints", "http://x/?a=b"
@@ -132,6 +133,12 @@ class TestPdf:
         assert "41 checkpoints" in found.metadata.subject
         assert b"/Subtype /Image" not in content  # lines, no pixels
 
+    def test_who_waits_too_long_is_told_so(self, monkeypatch):
+        monkeypatch.setattr(printed, "chrome", lambda: "chrome")
+        monkeypatch.setattr(printed, "PDF_SECONDS", 0.01)
+        with printed._one_at_a_time, pytest.raises(InputError, match="try again in a moment"):
+            printed.pdf(line(), CAPTION, COLUMN)
+
     def test_without_chrome_it_says_what_to_install(self, monkeypatch):
         monkeypatch.setattr(printed, "chrome", lambda: None)
         with pytest.raises(InputError, match="install one"):
@@ -140,7 +147,8 @@ class TestPdf:
 
 def test_parquet_keeps_types_and_caption():
     table = pd.DataFrame({"model": ["w8", "w16"], "step": [1, 2], "value": [0.5, float("nan")]})
-    content = parquet(table, CAPTION)
+    content = parquet_of(numbers(table, CAPTION))
+    pd.testing.assert_frame_equal(pd.read_csv(StringIO(csv_of(numbers(table, CAPTION)))), table)
     pd.testing.assert_frame_equal(pd.read_parquet(BytesIO(content)), table)
     metadata = pq.read_schema(BytesIO(content)).metadata
     assert metadata[b"saturation:title"].decode() == CAPTION.heading

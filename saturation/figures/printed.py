@@ -104,7 +104,7 @@ def chrome() -> str | None:
 def pdf(figure: go.Figure, caption: Caption, size: Size) -> bytes:
     """A `printed` figure as a vector PDF of its true size, which carries its title and provenance.
 
-    Raises InputError where no Chrome is found, or where it does not answer.
+    Raises InputError where no Chrome is found, where it does not answer, or where others wait for it too long.
     """
     import kaleido
     from pypdf import PdfReader, PdfWriter
@@ -117,12 +117,15 @@ def pdf(figure: go.Figure, caption: Caption, size: Size) -> bytes:
         "height": figure.layout.height,
         "scale": size.scale,
     }
-    with _one_at_a_time:
-        try:
-            drawn = kaleido.calc_fig_sync(figure, opts=options, kopts={"mathjax": False, "timeout": PDF_SECONDS})
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"Chrome could not draw the PDF ({reason}); try again, or save the SVG.") from error
+    if not _one_at_a_time.acquire(timeout=PDF_SECONDS):
+        raise InputError("Other PDFs are being drawn; try again in a moment, or save the SVG.")
+    try:
+        drawn = kaleido.calc_fig_sync(figure, opts=options, kopts={"mathjax": False, "timeout": PDF_SECONDS})
+    except Exception as error:  # of a browser that was started and failed in its own way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"Chrome could not draw the PDF ({reason}); try again, or save the SVG.") from error
+    finally:
+        _one_at_a_time.release()
     writer = PdfWriter(clone_from=PdfReader(BytesIO(drawn)))
     told = caption.as_dict()
     writer.add_metadata(

@@ -67,10 +67,10 @@ def bring_in_for(
 def _add_pack(store: Store, pack: Path, name: str, report: ImportReport, check: Check | None = None) -> None:
     store.ensure()
     try:
-        if check:
-            for family, model in sorted(packs.models(pack)):
-                check(family, model)
         tables = packs.read(pack)  # before the store is opened: nobody waits for it
+        if check:
+            for family, model in sorted(packs.models(tables)):
+                check(family, model)
     except SaturationError as error:
         report.not_understood.append((name, str(error)))
         return

@@ -9,11 +9,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +26,9 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from saturation.errors import QueryError, StoreBusyError, StoreError
-from saturation.store import console_child
+from saturation.store import console_child, removal
 from saturation.store.console_tables import TABLES, TRAJECTORY
-from saturation.store.places import without_folders
+from saturation.store.places import without_places
 from saturation.store.store import Store
 
 # Stored as tables; the views over them and the table along training are made of these.
@@ -36,6 +38,8 @@ MOST_SIGNS = 20_000
 # Queries of this process that run at the same time, and how long another one waits for its turn.
 AT_ONCE, TURN_SECONDS = 2, 10.0
 START_SECONDS = 5.0
+LEFT_SECONDS = 3600.0
+FOLDER = "console"
 _turns = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -50,6 +54,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class View:
+    """Which copy of the store a query sees."""
+
+    places: bool
+    without: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return "places" if self.places else "plain"
+
+
+@dataclass(frozen=True)
 class Answer:
     """The rows that a query gave. cut: whether there would have been more than the limits allow."""
 
@@ -58,11 +74,14 @@ class Answer:
     seconds: float
 
 
-def ask(store: Store, sql: str, limits: Limits | None = None, places: bool = False) -> Answer:
+def ask(
+    store: Store, sql: str, limits: Limits | None = None, places: bool = False, without: Sequence[str] = ()
+) -> Answer:
     """The result of one reading query.
 
-    places: whether the folders of local checkpoints may be seen. Raises QueryError, in one sentence, for anything but
-    a query that reads, for one that fails and for one that takes too much; StoreError where no copy can be made.
+    places: whether the folders of local checkpoints may be seen. without: families of which nothing is seen.
+    Raises QueryError, in one sentence, for anything but a query that reads, for one that fails and for one that takes
+    too much; StoreError where no copy can be made.
     """
     limits = limits or Limits()
     text = sql.strip()
@@ -70,13 +89,8 @@ def ask(store: Store, sql: str, limits: Limits | None = None, places: bool = Fal
         raise QueryError("There is no query; write one, such as SELECT * FROM checkpoints.")
     if len(text) > MOST_SIGNS or "\0" in text:
         raise QueryError(f"The query is longer than {MOST_SIGNS:,} signs or is no text; shorten it.")
-    with _turn():
-        for _ in range(3):  # another process may have replaced the copy meanwhile
-            copy = _copy(store, places)
-            found = _run(copy, text, limits)
-            if copy.exists() or found[0]["kind"] != "error":
-                break
-        return _answer(*found, limits, copy)
+    with _turn(), _copy(store, View(places, tuple(sorted(without)))) as copy:
+        return _answer(*_run(copy, text, limits), limits, copy)
 
 
 @contextmanager
@@ -133,35 +147,54 @@ def _sentence(message: str, copy: Path) -> str:
     return text if text.endswith((".", "!", "?", "…")) else text + "."
 
 
-def _copy(store: Store, places: bool) -> Path:
-    """The copy of the store as it is now, made where there is none; older ones are removed."""
+@contextmanager
+def _copy(store: Store, view: View) -> Iterator[Path]:
+    """The copy of the store as it is now, under a name of this query's own: one made later may take its place."""
     store.ensure()
-    folder = store.path.parent / "console"
+    folder = store.path.parent / FOLDER
+    own = folder / f"query-{uuid.uuid4().hex}.duckdb"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock", timeout=TURN_SECONDS):
-            copy = _place(folder, store, places)
-            if not copy.exists():
-                tables, views = _read(store)
-                copy = _place(folder, store, places)  # by the state before reading: at worst made once too often
-                _remove(folder, places)
-                _write(copy, tables, views, places)
-            return copy
+            _link(_made(folder, store, view), own)
     except Timeout as error:
         raise StoreBusyError("Another query is preparing its tables; try again in a moment.") from error
     except (OSError, duckdb.Error) as error:
         raise StoreError(f"No copy of the store can be made for the query ({error}).") from error
+    try:
+        yield own
+    finally:
+        with suppress(OSError):
+            own.unlink()
 
 
-def _place(folder: Path, store: Store, places: bool) -> Path:
-    state = hashlib.sha256(repr((VERSION, sys.executable, store.signature())).encode()).hexdigest()[:16]
-    return folder / f"{'places' if places else 'plain'}-{state}.duckdb"
+def _link(copy: Path, own: Path) -> None:
+    try:
+        os.link(copy, own)
+    except OSError:  # a disk without links
+        shutil.copyfile(copy, own)
 
 
-def _remove(folder: Path, places: bool) -> None:
-    for old in folder.glob(f"{'places' if places else 'plain'}-*"):
+def _made(folder: Path, store: Store, view: View) -> Path:
+    copy = _place(folder, store, view)
+    if not copy.exists():
+        tables, views = _read(store)  # named by the state before: at worst it is made once too often
+        _remove(folder, view)
+        _write(copy, tables, views, view)
+    return copy
+
+
+def _place(folder: Path, store: Store, view: View) -> Path:
+    state = hashlib.sha256(repr((VERSION, view, store.signature())).encode()).hexdigest()[:16]
+    return folder / f"{view.name}-{state}.duckdb"
+
+
+def _remove(folder: Path, view: View) -> None:
+    """Remove older copies of this view, and what a query of a killed process left."""
+    for old in (*folder.glob(f"{view.name}-*"), *folder.glob("query-*")):
         with suppress(OSError):  # on some systems not while another process reads it
-            old.unlink()
+            if not old.name.startswith("query-") or time.time() - old.stat().st_mtime > LEFT_SECONDS:
+                old.unlink()
 
 
 def _read(store: Store) -> tuple[dict[str, pa.Table], list[str]]:
@@ -176,24 +209,19 @@ def _read(store: Store) -> tuple[dict[str, pa.Table], list[str]]:
     return tables, [sql for (sql,) in views]
 
 
-def _write(copy: Path, tables: dict[str, pa.Table], views: list[str], places: bool) -> None:
+def _write(copy: Path, tables: dict[str, pa.Table], views: list[str], view: View) -> None:
     part = copy.with_name(f"{copy.name}.{os.getpid()}.{time.monotonic_ns()}.part")
     try:
         with duckdb.connect(str(part)) as connection:
             for name, rows in tables.items():
-                connection.register("incoming", rows if places else _masked(name, rows))
+                connection.register("incoming", rows if view.places or name != "checkpoints" else without_places(rows))
                 connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
                 connection.unregister("incoming")
+            for name, where in removal.of_families():
+                connection.execute(f"DELETE FROM {name} WHERE {where}", {"families": list(view.without)})
             for sql in views:
                 connection.execute(sql)
             connection.execute(f"CREATE TABLE trajectory AS {TRAJECTORY}")
         os.replace(part, copy)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _masked(name: str, rows: pa.Table) -> pa.Table:
-    if name != "checkpoints":
-        return rows
-    shown = pa.array([without_folders(source) for source in rows["source"].to_pylist()], pa.string())
-    return rows.set_column(rows.column_names.index("source"), "source", shown)

@@ -9,7 +9,11 @@ from saturation.store.tables import SCHEMAS
 
 # Longest names, in signs. Other texts are bounded in `pack_file`.
 NAME_SIGNS = 200
-NAMES = {"checkpoints": ("family", "model"), "evaluations": ("family", "model", "task", "metric"), "texts": ("name",)}
+NAMES = {"evaluations": ("task", "metric"), "texts": ("name",)}
+# Names of families and models, and what has no place in those of tasks and metrics: signs that pages and figures would
+# take for links, formulas or markup.
+NAME = rf"[\w.+~-]{{1,{NAME_SIGNS}}}"
+MARKUP = r"[<>\[\]{}`$*\\]"
 # Tokens may hold anything, as the tokenizer has them.
 FREE = {"labels"}
 # Control characters, and those that turn the direction of what follows them.
@@ -110,7 +114,15 @@ def fault(tables: Mapping[str, pa.Table]) -> str | None:
 
 
 def _of_texts() -> list[tuple[str, str, str]]:
-    rules = []
+    rules = [
+        (name, f"regexp_full_match({column}, '{NAME}')", f"a {column} of a name that no {column} has")
+        for name in ("checkpoints", "evaluations")
+        for column in ("family", "model")
+    ]
+    for column in ("task", "metric"):
+        rules.append(
+            ("evaluations", f"NOT regexp_matches({column}, '{MARKUP}')", f"a {column} of a name with signs of markup")
+        )
     for name, schema in SCHEMAS.items():
         texts = [field.name for field in schema if pa.types.is_string(field.type)]
         if name not in FREE:

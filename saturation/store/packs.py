@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from saturation.errors import PackError
 from saturation.store import pack_file, pack_rows
 from saturation.store.pack_file import MANIFEST
-from saturation.store.places import without_folders
+from saturation.store.places import without_places
 from saturation.store.tables import ADDED_LATER, OF_MEASUREMENTS, OF_NO_MODEL, OPTIONAL, POINTS, SCHEMAS, UNIQUE
 
 FORMAT = 3
@@ -35,10 +35,6 @@ UNREADABLE = (
     AttributeError,
     pa.ArrowException,
 )
-# Names of families and models, and what has no place in those of tasks and metrics: signs that pages and figures would
-# take for links, formulas or markup.
-NAME = r"^[\w.+~-]{1,200}$"
-MARKUP = r"[<>\[\]{}`$*\\[:cntrl:]]"
 # Which rows belong to the chosen models; {models} is a list of 'family/model'.
 _SELECT = {
     "checkpoints": "SELECT * FROM checkpoints WHERE family || '/' || model IN (SELECT unnest(?))",
@@ -62,9 +58,8 @@ def manifest(pack: Path) -> dict[str, Any]:
         raise PackError(f"{pack.name} is no measurement pack or is damaged; export or download it again.") from error
 
 
-def models(pack: Path) -> set[tuple[str, str]]:
-    """Family and model of all rows of a pack, whatever its manifest says. Raises PackError."""
-    tables = read(pack)
+def models(tables: Mapping[str, pa.Table]) -> set[tuple[str, str]]:
+    """Family and model of all rows of a pack (`read`), whatever its manifest says."""
     named = [tables[name].select(["family", "model"]).to_pylist() for name in ("checkpoints", "evaluations")]
     return {(row["family"], row["model"]) for rows in named for row in rows}
 
@@ -99,7 +94,7 @@ def save(
         sql = f"SELECT * FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM chosen)"
         tables[name] = _arrow(connection, sql)
     tables = {name: tables[name].select(SCHEMAS[name].names) for name in SCHEMAS}
-    tables["checkpoints"] = _without_places(tables["checkpoints"])
+    tables["checkpoints"] = without_places(tables["checkpoints"])
     ordered = {name: tables[name].cast(SCHEMAS[name]).sort_by(SCHEMAS[name].names[0]) for name in SCHEMAS}
     rows = {name: table.num_rows for name, table in ordered.items()}
     content = io.BytesIO()
@@ -119,11 +114,6 @@ def save(
             f"{pack} cannot be written ({error.strerror}); free some space, or write it elsewhere."
         ) from error
     return rows
-
-
-def _without_places(checkpoints: pa.Table) -> pa.Table:
-    sources = [without_folders(source) for source in checkpoints["source"].to_pylist()]
-    return checkpoints.set_column(checkpoints.column_names.index("source"), "source", pa.array(sources, pa.string()))
 
 
 def read(pack: Path) -> dict[str, pa.Table]:
@@ -171,14 +161,6 @@ def _fault(tables: dict[str, pa.Table]) -> str | None:
         known = pc.is_in(tables[name][column].drop_null(), value_set=tables[target][column].combine_chunks())
         if not pc.all(known).as_py() and len(known):
             return f"its table {name} names {target} that it does not hold"
-    for name in ("checkpoints", "evaluations"):
-        for column in ("family", "model"):
-            odd = pc.invert(pc.match_substring_regex(tables[name][column], NAME))
-            if pc.any(odd).as_py():
-                return f"its table {name} has a {column} of a name that no {column} has"
-    for column in ("task", "metric"):
-        if pc.any(pc.match_substring_regex(tables["evaluations"][column], MARKUP)).as_py():
-            return f"its table evaluations has a {column} of a name with signs of markup"
     numbers = (
         tables["scalars"]["value"],
         pc.list_flatten(tables["series"]["values"]),

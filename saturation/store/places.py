@@ -2,6 +2,8 @@
 
 import re
 
+import pyarrow as pa
+
 _PLACE = re.compile(r"^(?:/|~|[A-Za-z]:[\\/]|\\\\)")
 _STEP = re.compile(r"^(?:checkpoint|global_step|step|iter)[-_]?\d+$")
 
@@ -20,3 +22,9 @@ def without_folders(source: str) -> str:
     if not names:
         return "local"
     return "/".join(names[-2:] if _STEP.match(names[-1]) else names[-1:])
+
+
+def without_places(checkpoints: pa.Table) -> pa.Table:
+    """The table `checkpoints` with its sources so."""
+    sources = [without_folders(source) for source in checkpoints["source"].to_pylist()]
+    return checkpoints.set_column(checkpoints.column_names.index("source"), "source", pa.array(sources, pa.string()))

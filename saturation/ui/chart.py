@@ -38,8 +38,8 @@ def chart(
     key = slug(title)
     caption = Caption(title, name, guide, provenance, link.current())
     figure = draw(look.theme())
-    # What was zoomed stays so while the cursor moves, and not when another model is drawn.
-    figure.update_layout(meta=caption.as_dict(), uirevision=f"{key} {name.partition(' at step ')[0]}")
+    # What was zoomed stays so while the cursor moves, and not when something else is drawn.
+    figure.update_layout(meta=caption.as_dict(), uirevision=f"{key} {link.but_for_step()}")
     st.subheader(title, anchor=False)
     st.caption(guide)
     st.plotly_chart(

@@ -5,18 +5,17 @@ each curve over the step, and traces that the figure has frames of. Where it com
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import streamlit as st
 
 from saturation.figures.steps import StepScale
+from saturation.ui.browser import source
 
-_HERE = Path(__file__).parent
 _bar = st.components.v2.component(
     "saturation_film",
-    html=(_HERE / "film_bar.html").read_text(encoding="utf-8"),
-    css=(_HERE / "film_bar.css").read_text(encoding="utf-8"),
-    js="\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("film_figures.js", "film_bar.js")),
+    html=source("film_bar.html"),
+    css=source("film_bar.css"),
+    js=source("film_figures.js", "film_bar.js"),
 )
 
 

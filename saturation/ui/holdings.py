@@ -1,8 +1,7 @@
 """What the store holds of each model, and taking it away as a pack or as CSV."""
 
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +12,7 @@ from saturation.families import registry
 from saturation.figures import labels
 from saturation.jobs import hosting
 from saturation.store import packs
-from saturation.store.taken import csv_of, parquet_of
-from saturation.ui import data
+from saturation.ui import data, downloads
 from saturation.ui.chart import slug
 from saturation.ui.words import plain
 
@@ -121,26 +119,17 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"Evaluations of {plain(selected)}", width="content")
-        for label, mime, make in (
-            ("CSV", "text/csv", csv_of),
-            ("Parquet", "application/vnd.apache.parquet", parquet_of),
-        ):
-            st.download_button(
-                label,
-                partial(_evaluations, family, model, make),
-                file_name=f"{slug(f'evaluations {selected}')}.{label.lower()}",
-                mime=mime,
-                key=f"evaluations-{label}",
-                on_click="ignore",
-                icon=":material/download:",
-                help=f"Every imported value with its task, step, shots, deviation and source, as {label}",
-            )
+        downloads.table(
+            lambda: _evaluations(family, model),
+            slug(f"evaluations {selected}"),
+            "Every imported value with its task, step, shots, deviation and source",
+            icon=":material/download:",
+        )
 
 
-def _evaluations(family: str, model: str, make: Callable[[pa.Table], str | bytes]) -> str | bytes:
-    """What was imported of a model, as a file."""
-    frame = data.evaluations(family, (model,))
-    return make(pa.Table.from_pandas(frame, preserve_index=False))
+def _evaluations(family: str, model: str) -> pa.Table:
+    """What was imported of a model."""
+    return pa.Table.from_pandas(data.evaluations(family, (model,)), preserve_index=False)
 
 
 def pack(models: Sequence[str], bottleneck: bool = False) -> bytes:

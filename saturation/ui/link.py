@@ -1,10 +1,11 @@
 """The link to the exact view: copied by a button, and carried by saved files."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlencode
 
 import streamlit as st
+
+from saturation.ui.browser import source
 
 SHOWN = "_shown"
 HTML = """<button type="button" title="Copy the link to this view">
@@ -17,12 +18,7 @@ button { font: inherit; font-size: 0.8rem; display: inline-flex; gap: 0.35rem; a
   border-radius: var(--st-base-radius); white-space: nowrap; }
 button:hover, button:focus-visible { opacity: 1; color: var(--st-primary-color); outline: 1px solid currentColor; }
 """
-_copy = st.components.v2.component(
-    "saturation_link",
-    html=HTML,
-    css=STYLE,
-    js=Path(__file__).with_name("scripts").joinpath("link.js").read_text(encoding="utf-8"),
-)
+_copy = st.components.v2.component("saturation_link", html=HTML, css=STYLE, js=source("link.js"))
 
 
 def button(address: Mapping[str, str]) -> None:
@@ -35,6 +31,11 @@ def current() -> str:
     """The link of what this session shows; '' where the browser has not told its address."""
     base = (st.context.url or "").partition("?")[0]
     return f"{base}?{_query(st.session_state.get(SHOWN, {}))}" if base else ""
+
+
+def but_for_step() -> str:
+    """What this session shows, whatever the step, as one text."""
+    return _query({key: value for key, value in st.session_state.get(SHOWN, {}).items() if key != "step"})
 
 
 def _query(address: Mapping[str, str]) -> str:

@@ -1,15 +1,13 @@
 """Free SQL on the Data page: a query, examples to begin with, the tables it can read, and its result to take away."""
 
-from functools import partial
-
 import pandas as pd
 import streamlit as st
 
 from saturation.errors import SaturationError
+from saturation.jobs.hosting import PRIVATE
 from saturation.store import console
 from saturation.store.console_tables import TABLES, examples
-from saturation.store.taken import csv_of, parquet_of
-from saturation.ui import data
+from saturation.ui import data, downloads
 from saturation.ui.words import plain
 
 TEXT, PICKED, ANSWER, FAILED = "sql", "sql-example", "_sql_answer", "_sql_failed"
@@ -65,7 +63,11 @@ def _run() -> None:
     local = data.settings().mode == "local"
     try:
         with st.spinner("Running the query"):
-            state[ANSWER] = console.ask(data.store(), state[TEXT], console.Limits() if local else HOSTED, places=local)
+            state[ANSWER] = (
+                console.ask(data.store(), state[TEXT], places=True)
+                if local
+                else console.ask(data.store(), state[TEXT], HOSTED, without=PRIVATE)
+            )
     except SaturationError as error:
         state[FAILED] = str(error)
 
@@ -95,20 +97,6 @@ def _result() -> None:
     what = f"The first {rows:,} rows" if answer.cut else f"{rows:,} row{'' if rows == 1 else 's'}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{what}** in {answer.seconds:.2f} s", width="stretch")
-        for label, mime, make in (
-            ("CSV", "text/csv", csv_of),
-            ("Parquet", "application/vnd.apache.parquet", parquet_of),
-        ):
-            st.download_button(
-                label,
-                partial(make, answer.table),
-                file_name=f"query.{label.lower()}",
-                mime=mime,
-                key=f"sql-{label}",
-                on_click="ignore",
-                type="tertiary",
-                icon=":material/download:",
-                help=f"These rows as {label}",
-            )
+        downloads.table(lambda: answer.table, "query", "These rows", type="tertiary", icon=":material/download:")
     if answer.table.num_columns:
         st.dataframe(answer.table, hide_index=True, width="stretch", alt="Result of the query")

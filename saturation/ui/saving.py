@@ -1,28 +1,19 @@
 """Saving a figure: a dialog that shows it at print size, and its files in every format."""
 
 from collections.abc import Callable
-from io import BytesIO
-from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
-import pyarrow.parquet as pq
 import streamlit as st
 
 from saturation.figures import Theme, printed, standalone
 from saturation.figures.caption import Caption
-from saturation.ui import look
+from saturation.ui import downloads, look
+from saturation.ui.browser import source
 
-SCRIPTS = Path(__file__).with_name("scripts")
 FIGURE = "saved-figure"
 Draw = Callable[[Theme], go.Figure]
-MIME = {
-    "HTML": "text/html",
-    "CSV": "text/csv",
-    "Parquet": "application/vnd.apache.parquet",
-    "PDF": "application/pdf",
-}
 BUTTONS = """<div class="row">
 <button data-kind="png" title="Pixels, 600 to the inch">PNG</button>
 <button data-kind="svg" title="Vectors">SVG</button></div>"""
@@ -33,11 +24,9 @@ button { font: inherit; font-size: 0.875rem; min-height: 2.5rem; padding: 0.25re
   border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); }
 button:hover, button:focus-visible { color: var(--st-primary-color); border-color: currentColor; outline: 0; }
 """
-_files = st.components.v2.component("saturation_files", js=(SCRIPTS / "files.js").read_text(encoding="utf-8"))
-_zoom = st.components.v2.component("saturation_zoom", js=(SCRIPTS / "zoom.js").read_text(encoding="utf-8"))
-_picture = st.components.v2.component(
-    "saturation_picture", html=BUTTONS, css=STYLE, js=(SCRIPTS / "picture.js").read_text(encoding="utf-8")
-)
+_files = st.components.v2.component("saturation_files", js=source("files.js"))
+_zoom = st.components.v2.component("saturation_zoom", js=source("zoom.js"))
+_picture = st.components.v2.component("saturation_picture", html=BUTTONS, css=STYLE, js=source("picture.js"))
 
 
 def watch() -> None:
@@ -54,9 +43,13 @@ def dialog(draw: Draw, alone: Draw, table: Callable[[], pd.DataFrame], caption: 
     with st.container(key="save-buttons", horizontal=True, gap="small", vertical_alignment="bottom"):
         _picture(key="picture", data={"figure": FIGURE, "png_scale": size.png_scale}, width=124, height="content")
         _pdf(picture, caption, size)
-        _file("HTML", lambda: standalone.page(alone(theme), caption, theme), caption, "A page that works offline, 2 MB")
-        _file("CSV", lambda: table().to_csv(index=False), caption, "The numbers of the figure")
-        _file("Parquet", lambda: parquet(table(), caption), caption, "The numbers with types, title and provenance")
+        downloads.file(
+            "HTML",
+            lambda: standalone.page(alone(theme), caption, theme),
+            caption.file,
+            "A page that works offline, 2 MB",
+        )
+        downloads.table(lambda: numbers(table(), caption), caption.file, "The numbers of the figure")
     st.caption(f"Files are named `{caption.file}`. Pictures, page and Parquet carry title, provenance and link.")
     with st.container(key="preview", horizontal_alignment="center"):
         st.plotly_chart(
@@ -97,19 +90,6 @@ def _choice(label: str, options: list[str], default: str) -> str:
     return chosen or default
 
 
-def _file(kind: str, make: Callable[[], str | bytes], caption: Caption, help: str) -> None:
-    """A button that makes a file when it is clicked."""
-    st.download_button(
-        kind,
-        make,
-        file_name=f"{caption.file}.{kind.lower()}",
-        mime=MIME[kind],
-        key=f"save-{kind.lower()}",
-        on_click="ignore",
-        help=help,
-    )
-
-
 def _pdf(picture: go.Figure, caption: Caption, size: printed.Size) -> None:
     """The PDF's button; what to install where it cannot be made."""
     if printed.chrome() is None:
@@ -119,13 +99,12 @@ def _pdf(picture: go.Figure, caption: Caption, size: printed.Size) -> None:
             help="A PDF is drawn by Chrome or Chromium on the machine that serves this page, and none was found there.",
         )
         return
-    _file("PDF", lambda: printed.pdf(picture, caption, size), caption, "Vectors at true size; takes a few seconds")
+    help = "Vectors at true size; takes a few seconds"
+    downloads.file("PDF", lambda: printed.pdf(picture, caption, size), caption.file, help)
 
 
-def parquet(table: pd.DataFrame, caption: Caption) -> bytes:
-    """The table as Parquet, its caption in the file's metadata (key `saturation:title` and so on)."""
+def numbers(table: pd.DataFrame, caption: Caption) -> pa.Table:
+    """The table with its caption in the metadata that Parquet keeps (keys `saturation:title` and so on)."""
     rows = pa.Table.from_pandas(table, preserve_index=False)
     told = {f"saturation:{name.lower()}": text for name, text in caption.as_dict().items()}
-    written = BytesIO()
-    pq.write_table(rows.replace_schema_metadata({**(rows.schema.metadata or {}), **told}), written)
-    return written.getvalue()
+    return rows.replace_schema_metadata({**(rows.schema.metadata or {}), **told})

@@ -350,7 +350,8 @@ def chunks(png: bytes) -> list[bytes]:
 
 
 def test_the_camera_saves_the_figure_with_its_caption(browse, server):
-    page = browse(f"{server}/Anisotropy{VIEW}")
+    page = browse(f"{server}/Anisotropy{VIEW}", color_scheme="dark")
+    assert look(page) == (DARK.background, DARK.background)
     plot = chart(page, "last-layer-along-training")
     plot.scroll_into_view_if_needed()
     plot.hover()
