@@ -27,7 +27,7 @@ from saturation.families.registry import LIVE, LOCAL
 from saturation.figures import labels
 from saturation.jobs import board, hosting, imports, live, quota
 from saturation.settings import ROOT, Limits, Settings
-from saturation.store import Evaluation, Store, packs, queue
+from saturation.store import Evaluation, Store, pack_rows, packs, queue
 from saturation.ui import holdings
 from saturation.ui.words import inert, plain, sentence
 
@@ -287,7 +287,7 @@ class TestImports:
 
     def test_both_doors_know_the_same_signs(self) -> None:
         signs = [chr(number) for number in range(256)]
-        found = pc.match_substring_regex(pa.array(signs), packs.MARKUP).to_pylist()
+        found = pc.match_substring_regex(pa.array(signs), pack_rows.MARKUP).to_pylist()
         assert found == [bool(results.MARKUP.search(sign)) for sign in signs]
 
 

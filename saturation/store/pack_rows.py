@@ -13,7 +13,7 @@ NAMES = {"evaluations": ("task", "metric"), "texts": ("name",)}
 # Names of families and models, and what has no place in those of tasks and metrics: signs that pages and figures would
 # take for links, formulas or markup.
 NAME = rf"[\w.+~-]{{1,{NAME_SIGNS}}}"
-MARKUP = r"[<>\[\]{}`$*\\]"
+MARKUP = r"[<>\[\]{}`$*\\\x00-\x1f\x7f]"
 # Tokens may hold anything, as the tokenizer has them.
 FREE = {"labels"}
 # Control characters, and those that turn the direction of what follows them.

@@ -34,7 +34,7 @@ def test_results_are_uploaded_and_shown(browse, copied_cache, tmp_path):
         )
         assert problem.locator("img, a, .katex, code").count() == 0
 
-        buttons = page.locator(".st-key-evaluations-CSV button").first
+        buttons = page.locator(".st-key-file-evaluations-pythia-70m-CSV button").first
         buttons.wait_for()
         with page.expect_download() as waiting:
             buttons.click()
@@ -44,7 +44,7 @@ def test_results_are_uploaded_and_shown(browse, copied_cache, tmp_path):
         assert any(line.startswith("pythia,70m,3000,lambada_openai,perplexity,0,142.5,5.5,False") for line in lines)
 
         with page.expect_download() as waiting:
-            page.locator(".st-key-evaluations-Parquet button").first.click()
+            page.locator(".st-key-file-evaluations-pythia-70m-Parquet button").first.click()
         assert waiting.value.suggested_filename == "evaluations-pythia-70m.parquet"
         values = pd.read_parquet(waiting.value.path())
         assert values.loc[values["metric"] == "perplexity", "value"].tolist() == [142.5]
@@ -52,7 +52,7 @@ def test_results_are_uploaded_and_shown(browse, copied_cache, tmp_path):
         page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_text(re.compile(r"\d+ rows in ")).wait_for()
         with page.expect_download() as waiting:
-            page.locator(".st-key-sql-CSV button").first.click()
+            page.locator(".st-key-file-query-CSV button").first.click()
         assert waiting.value.path().read_text().startswith("family,model,best_loss,best_step,last_loss,worse")
 
         with page.expect_download() as waiting:
