@@ -59,6 +59,13 @@ class TestSingularValues:
         found = singular_values(with_singular_values(expected, rows))
         np.testing.assert_allclose(found, expected, rtol=1e-7)
 
+    def test_one_small_value_below_many_equal_ones(self) -> None:
+        """The hardest shape for products of the rows: near the limit of the condition number, at the full size."""
+        expected = np.append(np.ones(255), 1 / 9.9e3)
+        left, right = (np.linalg.qr(np.random.default_rng(0).normal(size=(rows, 256)))[0] for rows in (4000, 256))
+        weight = torch.from_numpy((left * expected) @ right.T)
+        np.testing.assert_allclose(singular_values(weight), expected, rtol=1e-7)
+
     @pytest.mark.parametrize("spread", [1e-1, 1e-4, 1e-7])
     def test_centred_values_under_a_mean_that_dwarfs_them(self, spread: float) -> None:
         # The collapse that the paper describes: one common direction, and little else.

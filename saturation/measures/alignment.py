@@ -77,11 +77,11 @@ def leading_vectors(weight: torch.Tensor | NDArray[np.floating], count: int = LE
     """
     matrix = spectrum.as_matrix(weight)
     vocab_size, hidden_size = matrix.shape
-    mean, products = spectrum.row_mean(matrix), spectrum.gram(matrix)
-    scale = float(np.trace(products))
+    moments = spectrum.moments(matrix)
+    mean, scale = moments.mean, moments.scale()
     kept = min(count, vocab_size, hidden_size)
-    plain = spectrum.right_vectors(matrix, products, scale, kept, None)
-    centred = spectrum.right_vectors(matrix, products - vocab_size * np.outer(mean, mean), scale, kept, mean)
+    plain = spectrum.right_vectors(matrix, moments.products, scale, kept, None)
+    centred = spectrum.right_vectors(matrix, moments.centred(vocab_size), scale, kept, mean)
     projected = _project(matrix, np.hstack([plain, centred]))
     floor = max(vocab_size, hidden_size) * np.finfo(np.float64).eps * np.sqrt(scale)
     split = plain.shape[1]

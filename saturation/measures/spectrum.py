@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import blas, eigh, eigvalsh, qr, svd, svdvals
+from scipy.linalg import blas, eigh, eigvalsh_tridiagonal, lapack, qr, svd, svdvals
 
 from saturation.errors import InputError, NotFiniteError
 
@@ -18,7 +18,7 @@ Spectrum = NDArray[np.float64]
 # The Gram matrix squares the condition number: a singular value s carries a relative error of about
 # eps * (s_1 / s)^2. Up to s_1 / s = 1e4 that stays near 1e-8; beyond it the matrix is factored by QR instead.
 GRAM_CONDITION_LIMIT = 1e4
-ROWS_PER_CHUNK = 8192
+ROWS_PER_CHUNK = 2048  # in float64 at most some MiB, which stay in a processor's cache between its readers
 
 
 class HeadSpectra(NamedTuple):
@@ -28,17 +28,28 @@ class HeadSpectra(NamedTuple):
     centred: Spectrum
 
 
+class Moments(NamedTuple):
+    """The upper triangle of W^T W (hidden_size, hidden_size), and the mean row of W (hidden_size,)."""
+
+    products: NDArray[np.float64]
+    mean: Spectrum
+
+    def scale(self) -> float:
+        """The sum of all squares, by which the rounding of the products goes."""
+        return float(np.trace(self.products))
+
+    def centred(self, vocab_size: int) -> NDArray[np.float64]:
+        """The products of W with its row mean removed."""
+        return self.products - vocab_size * np.outer(self.mean, self.mean)
+
+
 def as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
-    """The head as a finite, non-zero matrix on the CPU. Raises InputError, NotFiniteError."""
+    """The head as a matrix on the CPU. Raises InputError for another shape."""
     matrix = torch.as_tensor(weight).detach()
     if matrix.is_floating_point() and matrix.itemsize == 1:  # torch computes nothing in 8-bit floats
         matrix = matrix.to(torch.float32)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise InputError(f"A head must be a matrix (vocab_size, hidden_size); got the shape {tuple(matrix.shape)}.")
-    if not torch.isfinite(matrix).all():
-        raise NotFiniteError("The head holds NaN or infinite values; this checkpoint cannot be measured.")
-    if not matrix.any():
-        raise InputError("The head is zero everywhere; its spectrum is undefined.")
     return matrix.cpu()
 
 
@@ -48,28 +59,61 @@ def chunk(matrix: torch.Tensor, start: int, rows: int, shift: Spectrum | None = 
     return block if shift is None else block - shift
 
 
-def row_mean(matrix: torch.Tensor) -> Spectrum:
-    """The mean over the vocabulary, (hidden_size,)."""
-    total = np.zeros(matrix.shape[1])
-    for start in range(0, len(matrix), ROWS_PER_CHUNK):
-        total += chunk(matrix, start, ROWS_PER_CHUNK).sum(axis=0)
-    return total / len(matrix)
+def moments(matrix: torch.Tensor) -> Moments:
+    """Sums over the rows of W and of their products in float64, in one pass over W.
 
-
-def gram(matrix: torch.Tensor) -> NDArray[np.float64]:
-    """W^T W in float64 by blocks of rows; only the upper triangle is filled (dsyrk does half of a full product)."""
+    Raises NotFiniteError for NaN or infinite values, InputError for a matrix of zeros. One buffer holds the rows in
+    float64: to convert a matrix of a large vocabulary whole costs more than the arithmetic. Nothing reads W to look for
+    NaN: a value that is not finite shows in the sum of squares.
+    """
     hidden_size = matrix.shape[1]
-    products = np.zeros((hidden_size, hidden_size), order="F")
-    for start in range(0, len(matrix), ROWS_PER_CHUNK):
-        block = chunk(matrix, start, ROWS_PER_CHUNK)
-        # block.T is Fortran-contiguous, so dsyrk reads it without a copy.
-        products = blas.dsyrk(1.0, block.T, beta=1.0, c=products, overwrite_c=1)
-    return products
+    products, total = np.zeros((hidden_size, hidden_size), order="F"), torch.zeros(hidden_size, dtype=torch.float64)
+    buffer = torch.empty((min(ROWS_PER_CHUNK, len(matrix)), hidden_size), dtype=torch.float64)
+    for rows in matrix.split(ROWS_PER_CHUNK):
+        block = buffer[: len(rows)].copy_(rows)
+        total += block.sum(dim=0)
+        # dsyrk does half of a full product; the transpose is Fortran-contiguous, so that it is read without a copy.
+        products = blas.dsyrk(1.0, block.numpy().T, beta=1.0, c=products, overwrite_c=1)
+    found = Moments(products, total.numpy() / len(matrix))
+    scale = found.scale()
+    if 0 < scale < np.inf:
+        return found
+    if not torch.isfinite(matrix).all():
+        raise NotFiniteError("The head holds NaN or infinite values; this checkpoint cannot be measured.")
+    if matrix.any():
+        raise InputError("The head's values are too small or too large for their squares to be told in float64.")
+    raise InputError("The head is zero everywhere; its spectrum is undefined.")
 
 
-def _roots(products: NDArray[np.float64], scale: float, count: int) -> Spectrum | None:
-    """Singular values from a Gram matrix, or None where its rounding (relative to `scale`) would show."""
-    values = eigvalsh(products, lower=False, check_finite=False)[::-1][:count]
+def _eigenvalues(found: Moments, vocab_size: int) -> tuple[Spectrum, Spectrum]:
+    """Ascending eigenvalues of both matrices of products, W's and the centred one's.
+
+    A reflection that turns the mean row m into the first axis, and a reduction to tridiagonal form, which leaves the
+    first axis as it is, serve both: there they differ by V |m|^2 in the first entry of the diagonal alone.
+    """
+    products = found.products + np.triu(found.products, 1).T
+    length = float(np.linalg.norm(found.mean))
+    if length > 0:
+        mirror = found.mean / length
+        mirror[0] += np.copysign(1.0, mirror[0])
+        mirror /= np.linalg.norm(mirror)
+        image = products @ mirror
+        image -= (mirror @ image) * mirror
+        products -= 2.0 * (np.outer(mirror, image) + np.outer(image, mirror))
+    _, diagonal, beside, _, info = lapack.dsytrd(products, lower=1, overwrite_a=1)
+    if info:
+        raise RuntimeError(f"dsytrd refused its argument {-info}")
+    less = diagonal.copy()
+    less[0] -= vocab_size * length**2
+    return tuple(eigvalsh_tridiagonal(values, beside, lapack_driver="sterf") for values in (diagonal, less))
+
+
+def _roots(eigenvalues: Spectrum, scale: float, count: int) -> Spectrum | None:
+    """Singular values of a matrix of products, or None where its rounding would show.
+
+    scale: the largest eigenvalue of W^T W, by which that rounding goes.
+    """
+    values = eigenvalues[::-1][:count]
     if values[-1] * GRAM_CONDITION_LIMIT**2 < scale:
         return None
     return np.sqrt(values)
@@ -78,7 +122,7 @@ def _roots(products: NDArray[np.float64], scale: float, count: int) -> Spectrum 
 def triangle(matrix: torch.Tensor, shift: Spectrum | None = None) -> NDArray[np.float64]:
     """R of a float64 QR factorisation by blocks of rows: W = QR, so that R has W's singular values, to eps * s_1."""
     hidden_size = matrix.shape[1]
-    rows = max(ROWS_PER_CHUNK, 4 * hidden_size)
+    rows = max(8192, 4 * hidden_size)
     factor = np.zeros((0, hidden_size))
     for start in range(0, len(matrix), rows):
         stacked = np.vstack([factor, chunk(matrix, start, rows, shift)])
@@ -118,14 +162,12 @@ def head_spectra(weight: torch.Tensor | NDArray[np.floating]) -> HeadSpectra:
     matrix = as_matrix(weight)
     vocab_size, hidden_size = matrix.shape
     count = min(vocab_size, hidden_size)
-    mean = row_mean(matrix)
-    products = gram(matrix)
-    scale = float(np.trace(products))
-    plain = _roots(products, scale, count)
-    centred = _roots(products - vocab_size * np.outer(mean, mean), scale, count)
+    found = moments(matrix)
+    both = _eigenvalues(found, vocab_size)
+    plain, centred = (_roots(values, both[0][-1], count) for values in both)
     return HeadSpectra(
         plain=_accurate(matrix, None) if plain is None else plain,
-        centred=_accurate(matrix, mean) if centred is None else centred,
+        centred=_accurate(matrix, found.mean) if centred is None else centred,
     )
 
 

@@ -50,12 +50,10 @@ class Factors:
             )
         matrix = spectrum.as_matrix(head.weight)
         count = min(matrix.shape)
-        mean, products = spectrum.row_mean(matrix), spectrum.gram(matrix)
-        scale = float(np.trace(products))
-        shift = mean if centred else None
-        if centred:
-            products = products - len(matrix) * np.outer(mean, mean)
-        directions = spectrum.right_vectors(matrix, products, scale, count, shift)
+        moments = spectrum.moments(matrix)
+        shift = moments.mean if centred else None
+        products = moments.centred(len(matrix)) if centred else moments.products
+        directions = spectrum.right_vectors(matrix, products, moments.scale(), count, shift)
         columns = np.empty((len(matrix), count), dtype=np.float32)
         squares = np.zeros(count)
         for start in range(0, len(matrix), spectrum.ROWS_PER_CHUNK):
