@@ -51,7 +51,7 @@ def _entry(path: Path) -> Entry | None:
         if path.is_symlink():
             return None
         for file in path.iterdir() if path.is_dir() else [path]:
-            if file.is_file() and not file.is_symlink():
+            if file.is_file() and not file.is_symlink() and file.name != "lock":
                 stat = file.stat()
                 size, used = size + stat.st_size, max(used, stat.st_mtime)
     except OSError:

@@ -47,7 +47,7 @@ KINDS = (
     ),
     Kind(
         "hub",
-        "Read from the hub",
+        "Hub downloads",
         "heads and lists of revisions that were read from the hub",
         "Measurements stay. Measuring the same again reads the heads from the hub again; revisions have to be "
         "listed again, which needs the hub.",

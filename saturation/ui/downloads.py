@@ -27,17 +27,37 @@ _watcher = st.components.v2.component("saturation_failed", js=source("failed.js"
 
 
 def watch() -> None:
-    """Say why a file could not be made: the browser tells when a button's file failed. Once a page."""
-    st.fragment(_failures)()
+    """Say why the file of a button on the page could not be made. Once a page.
+
+    A file is made beside the script, which runs again only where the browser tells that one failed.
+    """
+    st.fragment(_watch)()
 
 
-def _failures() -> None:
-    # The file is made beside the script, which therefore runs again only where one failed.
-    if _watcher(key="failed", on_failed_change=lambda: None, height="content").failed:
-        sentences = _failed()
-        for sentence in dict.fromkeys(sentences) or [AGAIN]:
-            st.toast(data.said(sentence), icon=":material/error:", duration="infinite")
-        sentences.clear()
+def _watch() -> None:
+    for sentence in _told("page"):
+        st.toast(sentence, icon=":material/error:", duration="infinite")
+
+
+def watch_dialog() -> None:
+    """The same for the buttons of the dialog that is open, in which the sentence appears here.
+
+    A toast would take the dialog's place.
+    """
+    for sentence in _told("dialog"):
+        st.error(sentence, icon=":material/error:")
+
+
+def _told(place: str) -> list[str]:
+    """What to say of files that just failed in a place, each sentence once."""
+    if not _watcher(
+        key=f"failed-{place}", data={"place": place}, on_failed_change=lambda: None, height="content"
+    ).failed:
+        return []
+    sentences = _failed()
+    told = [data.said(sentence) for sentence in dict.fromkeys(sentences) or [AGAIN]]
+    sentences.clear()
+    return told
 
 
 def _failed() -> list[str]:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from saturation.errors import SaturationError
 from saturation.jobs import forget
-from saturation.ui import data
+from saturation.ui import data, downloads
 from saturation.ui.words import plain, sentence
 
 NAMED = 3  # models named; of more the number is said
@@ -23,6 +23,7 @@ def dialog(models: Sequence[str], pack_button: Callable[[Sequence[str]], None]) 
             st.markdown(sentence(text))
         st.markdown("The way back is a pack of them: download it, and import it here when you want them again.")
         pack_button(models)
+        downloads.watch_dialog()
         sure = st.checkbox(f"Delete {called(models)}; I have the pack or do not need it", key="delete-sure")
         if st.button("Delete for good", disabled=not sure, type="primary", icon=":material/delete:", key="delete-now"):
             try:

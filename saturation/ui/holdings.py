@@ -110,7 +110,7 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
             icon=":material/delete:",
             help="Take all that is held of these models out of the store; you are asked first",
         ):
-            forgetting.dialog(chosen, pack_button)
+            forgetting.dialog(chosen, lambda models: pack_button(models, icon=":material/archive:"))
     evaluated = rows[(rows["family"] == family) & (rows["model"] == model)]["evaluated"]
     if not evaluated.any():
         st.caption(f"No evaluations of {plain(selected)} are held.")

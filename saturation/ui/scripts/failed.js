@@ -1,10 +1,10 @@
-// Tells the script when the file of a download button could not be made. The sentence that streamlit writes under the
-// button for five seconds gives no reason, and gives way to the one that does.
-export default function ({ setTriggerValue }) {
-  const seen = new WeakSet();
+// Tells the script when the file of a download button could not be made, on the page or in a dialog over it. The line
+// that streamlit writes under the button for five seconds gives no reason, and gives way to the sentence that does.
+const seen = new WeakSet();
+export default function ({ data, setTriggerValue }) {
   const look = () => {
     for (const note of document.querySelectorAll('[data-testid="stDownloadButtonError"]')) {
-      if (seen.has(note)) continue;
+      if (seen.has(note) || (data.place === 'dialog') !== Boolean(note.closest('[role="dialog"]'))) continue;
       seen.add(note);
       note.style.display = 'none';
       setTriggerValue('failed', Date.now());
