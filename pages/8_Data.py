@@ -1,9 +1,9 @@
-"""Data: bring evaluations and measurement packs in, take measurements away."""
+"""Data: bring evaluations and measurement packs in, take measurements away, see what is kept on disk."""
 
 import streamlit as st
 
 from saturation.jobs import hosting
-from saturation.ui import data, holdings, imports, query
+from saturation.ui import data, forgetting, holdings, imports, kept, query
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import DATA
@@ -28,7 +28,12 @@ with reported():
     st.subheader("Take away", anchor=False)
     st.caption("A pack holds all numbers of its models with their provenance, to be imported elsewhere.")
     holdings.take_away(rows, chosen.family, chosen.model)
+    forgetting.said()
 with reported():
     st.subheader("Ask in SQL", anchor=False)
     st.caption("One query that reads, over all that is held. The result can be taken along as CSV or Parquet.")
     query.section(chosen.family, chosen.model)
+if mode == "local":
+    with reported():
+        st.subheader("What is kept on disk", anchor=False)
+        kept.section()

@@ -14,6 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "cache"
 
 
+# Bounds in GB (10^9 bytes) of what is kept in the cache folder and can be made again: `SATURATION_<NAME>_GB`.
+SIZES = {"hub_cache": 5.0, "corpora": 5.0}
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a public server lets its visitors do; each is set by `SATURATION_PUBLIC_<NAME>`.
@@ -52,9 +56,11 @@ class Settings:
         return self.cache / "workers"
 
     def as_dict(self) -> dict[str, str]:
+        """Everything in force, in words. Raises InputError where a size cannot be read."""
         limits = {f"public_{name}": f"{value:.15g}" for name, value in asdict(self.limits).items()}
         own = {"cache": str(self.cache), "mode": self.mode, "store": str(self.store_path)}
-        return own | (limits if self.mode == "public" else {})
+        sizes = {f"{what}_gb": f"{gigabytes(what) / 1e9:.15g}" for what in SIZES}
+        return own | sizes | (limits if self.mode == "public" else {})
 
 
 def load(cache: str | os.PathLike[str] | None = None, mode: str | None = None) -> Settings:
@@ -67,6 +73,21 @@ def load(cache: str | os.PathLike[str] | None = None, mode: str | None = None) -
         raise InputError(f"SATURATION_MODE is '{chosen}'; set it to one of {', '.join(MODES)}.")
     folder = Path(cache or os.environ.get("SATURATION_CACHE") or BUNDLED).expanduser()
     return Settings(cache=folder.resolve(), mode=chosen, limits=_limits())
+
+
+def gigabytes(what: str) -> int:
+    """The bound, in bytes, of one of `SIZES`, from the environment or the default. Raises InputError."""
+    name = f"SATURATION_{what.upper()}_GB"
+    given = os.environ.get(name)
+    if not given:
+        return int(SIZES[what] * 1e9)
+    try:
+        size = float(given)
+    except ValueError:
+        size = -1.0
+    if not 0 <= size < 1e9:
+        raise InputError(f"{name} is '{given}'; set it to a size in GB, 0 to keep nothing.")
+    return int(size * 1e9)
 
 
 @cache

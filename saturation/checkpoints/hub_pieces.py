@@ -12,24 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saturation.checkpoints.hub_disk import write
-from saturation.errors import InputError
+from saturation.settings import gigabytes
 
-DEFAULT_GB = 5.0
 STALE_SECONDS = 3600.0
 
 
 def limit_from_environment() -> int:
     """The size in bytes that SATURATION_HUB_CACHE_GB allows (default 5 GB). Raises InputError."""
-    given = os.environ.get("SATURATION_HUB_CACHE_GB")
-    if not given:
-        return int(DEFAULT_GB * 1e9)
-    try:
-        size = float(given)
-    except ValueError:
-        size = -1.0
-    if not 0 <= size < 1e9:
-        raise InputError(f"SATURATION_HUB_CACHE_GB is '{given}'; set it to a size in GB, 0 to keep nothing.")
-    return int(size * 1e9)
+    return gigabytes("hub_cache")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from saturation import __version__, settings
-from saturation.cli import bottleneck, evaluating, heads, lab, measuring, packs, playground, query, serving
+from saturation.cli import bottleneck, evaluating, heads, kept, lab, measuring, packs, playground, query, serving
 from saturation.cli.shared import Context
 from saturation.errors import SaturationError
 
@@ -39,6 +39,7 @@ COMMANDS: tuple[click.Command, ...] = (
     packs.export_command,
     packs.import_command,
     query.sql_command,
+    kept.kept_command,
     serving.settings_command,
     serving.serve_command,
     serving.work_command,

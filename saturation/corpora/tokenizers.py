@@ -165,13 +165,16 @@ def _trained(given: str, corpus: Corpus, cache: Path) -> CorpusTokenizer:
         raise InputError(f"'{given}' is no size of a vocabulary; write bpe:SIZE with {LEAST_BPE} to {MOST_BPE:,}.")
     digest = corpus.corpus_id.removeprefix("sha256:")
     kept = cache / "corpora" / "tokenizers" / f"bpe-{size}-{digest[:32]}-v{TRAINER_VERSION}.json"
-    if not kept.is_file():
+    try:
+        data = kept.read_bytes()
+        os.utime(kept)  # what was used last goes last, should room be needed
+    except FileNotFoundError:
         data = _train((piece.text for piece in corpus.pieces()), int(size))
         kept.parent.mkdir(parents=True, exist_ok=True)
         passing = kept.with_name(f".{uuid.uuid4().hex}.tmp")
         passing.write_bytes(data)
         os.replace(passing, kept)
-    return _tokenizers(kept.read_bytes(), f"bpe:{size} of {corpus.name}")
+    return _tokenizers(data, f"bpe:{size} of {corpus.name}")
 
 
 def _train(texts: Iterable[str], size: int) -> bytes:

@@ -101,6 +101,13 @@ def chrome() -> str | None:
     return str(found) if found else None
 
 
+def _reason(error: BaseException) -> str:
+    """The first sentence of an error, whose message may be a tuple of several."""
+    told = error.args[0] if error.args else ""
+    lines = str(told[0] if isinstance(told, tuple) and told else told).splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 def pdf(figure: go.Figure, caption: Caption, size: Size) -> bytes:
     """A `printed` figure as a vector PDF of its true size, which carries its title and provenance.
 
@@ -122,8 +129,7 @@ def pdf(figure: go.Figure, caption: Caption, size: Size) -> bytes:
     try:
         drawn = kaleido.calc_fig_sync(figure, opts=options, kopts={"mathjax": False, "timeout": PDF_SECONDS})
     except Exception as error:  # of a browser that was started and failed in its own way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"Chrome could not draw the PDF ({reason}); try again, or save the SVG.") from error
+        raise InputError(f"Chrome could not draw the PDF ({_reason(error)}); try again, or save the SVG.") from error
     finally:
         _one_at_a_time.release()
     writer = PdfWriter(clone_from=PdfReader(BytesIO(drawn)))

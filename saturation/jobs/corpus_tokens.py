@@ -68,10 +68,12 @@ def tokenized(
             state = _read_state(folder)
             if not state.complete:
                 _go_on(folder, state, corpus, tokenizer, dtype, report or (lambda done, total, what: None), batch)
-        if state.tokens == 0:
-            raise TextError(f"The corpus {corpus.name} has no tokens; give more text.")
-        ids = np.memmap(folder / IDS, dtype=dtype, mode="r", shape=(state.tokens,))
-        return TokenStream(ids, np.fromfile(folder / ENDS, dtype="<i8", count=state.documents))
+            if state.tokens == 0:
+                raise TextError(f"The corpus {corpus.name} has no tokens; give more text.")
+            os.utime(folder / STATE)  # what was used last goes last, should room be needed
+            # Opened under the lock: what is open stays readable, whoever makes room.
+            ids = np.memmap(folder / IDS, dtype=dtype, mode="r", shape=(state.tokens,))
+            return TokenStream(ids, np.fromfile(folder / ENDS, dtype="<i8", count=state.documents))
     except OSError as error:
         raise JobError(
             f"The tokens of {corpus.name} cannot be kept in {folder} ({error.strerror or error}); "

@@ -40,6 +40,12 @@ def may_write(settings: Settings) -> None:
         raise RefusedError(READ_ONLY)
 
 
+def check_owner(settings: Settings) -> None:
+    """Raise RefusedError on a hosted server: what it keeps is no visitor's to take away."""
+    if settings.mode != "local":
+        raise RefusedError(f"What this server keeps stays as it is; {OWN}.")
+
+
 def check_targets(settings: Settings, targets: Sequence[str], text: str | None = None) -> None:
     """Raise RefusedError for what a visitor may not have measured: unknown or large models, paths, other texts."""
     may_write(settings)

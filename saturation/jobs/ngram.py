@@ -14,10 +14,11 @@ from saturation import __version__
 from saturation.corpora.corpus import Corpus, open_corpus
 from saturation.corpora.tokenizers import CorpusTokenizer, open_tokenizer
 from saturation.errors import InputError
-from saturation.jobs.corpus_tokens import tokenized
+from saturation.jobs import corpus_room
+from saturation.jobs.corpus_tokens import TokenStream, tokenized, tokens_folder
 from saturation.jobs.ngram_counts import count_stream
 from saturation.jobs.widths import COMMON_WIDTHS
-from saturation.settings import Settings
+from saturation.settings import Settings, gigabytes
 from saturation.store import NgramCurve, Store
 
 if TYPE_CHECKING:
@@ -68,34 +69,47 @@ def measure_ngram(
     """The W-error by rank that a request asks for, from the store or computed and stored.
 
     Tokens are kept in the cache folder, so that another order or method, or a second run after a stop, does not make
-    them again. With the method auto an exact curve goes before an estimate. Raises SaturationError.
+    them again; those used longest ago make room (`corpus_room`). With the method auto an exact curve goes before an
+    estimate. Raises SaturationError.
     """
     tell = report or (lambda done, total, what: None)
     began = time.monotonic()
-    store = Store(settings.store_path)
+    store, limit = Store(settings.store_path), gigabytes("corpora")
     tell(0, 1, "reading the corpus")
     corpus = open_corpus(request.corpus, settings.cache)
+    corpus_room.touch(settings, corpus)
     tokenizer = open_tokenizer(request.tokenizer, corpus, settings.cache)
     row = _row(corpus, tokenizer, request)
     kept = None if force else _stored(store, row, request.method)
     if kept is not None:
         return NgramResult(kept, False, corpus.skipped)
-    stream = tokenized(settings.cache, corpus, tokenizer, tell)
+    try:
+        stream = tokenized(settings.cache, corpus, tokenizer, tell)
+        corpus_room.make_room(settings, limit, [tokens_folder(settings.cache, corpus, tokenizer)])
+        curve = _counted(settings, request, row, stream, tokenizer, tell)
+        curve = replace(curve, seconds=time.monotonic() - began, measured_at=datetime.now(UTC))
+        store.add_ngrams([curve])
+    finally:
+        corpus_room.make_room(settings, limit)
+    tell(1, 1, "solving for eigenvalues")
+    return NgramResult(curve, True, corpus.skipped)
+
+
+def _counted(
+    settings: Settings,
+    request: NgramRequest,
+    row: NgramCurve,
+    stream: TokenStream,
+    tokenizer: CorpusTokenizer,
+    tell: Report,
+) -> NgramCurve:
+    """The curve of `row` with its values."""
     matrix = count_stream(stream, request.order, tokenizer.vocabulary, settings.cache, report=tell)
     tell(0, 1, "solving for eigenvalues")
     from saturation.measures.ngram_spectrum import ngram_spectrum
 
     spectrum = ngram_spectrum(matrix, request.method)  # type: ignore[arg-type]
-    curve = replace(
-        row,
-        **_values(matrix, spectrum),
-        tokens=len(stream.ids),
-        seconds=time.monotonic() - began,
-        measured_at=datetime.now(UTC),
-    )
-    store.add_ngrams([curve])
-    tell(1, 1, "solving for eigenvalues")
-    return NgramResult(curve, True, corpus.skipped)
+    return replace(row, **_values(matrix, spectrum), tokens=len(stream.ids))
 
 
 def run_job(settings: Settings, options: Mapping[str, Any], report: Report) -> None:

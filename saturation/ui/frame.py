@@ -10,7 +10,7 @@ import streamlit as st
 from saturation import __version__
 from saturation.errors import SaturationError
 from saturation.figures import Theme
-from saturation.ui import controls, data, link, live, look, notices, progress, saving
+from saturation.ui import controls, data, downloads, link, live, look, notices, progress, saving
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
 from saturation.ui.words import plain
@@ -111,6 +111,7 @@ def open_page(page: Page) -> View:
         if page is not MEASURE:
             progress.sidebar()
         saving.watch()
+        downloads.watch()
     return View(selection, address, look.theme(), page)
 
 

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,7 +13,7 @@ from saturation.families import registry
 from saturation.figures import labels
 from saturation.jobs import hosting
 from saturation.store import packs
-from saturation.ui import data, downloads
+from saturation.ui import data, downloads, forgetting
 from saturation.ui.chart import slug
 from saturation.ui.words import plain
 
@@ -83,7 +84,7 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
     names = list(rows["family"] + "/" + rows["model"])
     selected = f"{family}/{model}"
     chosen = st.multiselect(
-        "Models in the pack",
+        "Models",
         names,
         default=[selected] if selected in names else [],
         key=f"pack-models-{selected}-{selected in names}",  # anew, with its default, once there is something of it
@@ -92,27 +93,24 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
     counted = len(data.ngrams()) + len(data.playground())
     also = bool(counted) and st.checkbox("With the n-gram matrices and the playground, which belong to no model")
     with st.container(horizontal=True, gap="small"):
-        st.download_button(
-            "Download the pack",
-            lambda: pack(chosen, also),
-            file_name=f"{slug(chosen[0] if len(chosen) == 1 else 'saturation')}{packs.SUFFIX}",
-            mime="application/zip",
-            on_click="ignore",
-            disabled=not (chosen or also),
-            type="primary",
-            icon=":material/archive:",
-            help="Everything held of these models: Parquet tables and a manifest in one zip",
-        )
-        st.download_button(
+        pack_button(chosen, also, disabled=not (chosen or also), type="primary", icon=":material/archive:")
+        downloads.button(
             "What is held",
+            "CSV",
             lambda: rows.to_csv(index=False),
-            file_name="held.csv",
-            mime="text/csv",
-            on_click="ignore",
+            "held.csv",
+            "The table above, with exact numbers, as CSV",
             disabled=rows.empty,
             icon=":material/download:",
-            help="The table above, with exact numbers, as CSV",
         )
+        if data.settings().mode == "local" and st.button(
+            "Delete",
+            key="delete-models",
+            disabled=not chosen,
+            icon=":material/delete:",
+            help="Take all that is held of these models out of the store; you are asked first",
+        ):
+            forgetting.dialog(chosen, lambda models: pack_button(models, icon=":material/archive:"))
     evaluated = rows[(rows["family"] == family) & (rows["model"] == model)]["evaluated"]
     if not evaluated.any():
         st.caption(f"No evaluations of {plain(selected)} are held.")
@@ -130,6 +128,18 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
 def _evaluations(family: str, model: str) -> pa.Table:
     """What was imported of a model."""
     return pa.Table.from_pandas(data.evaluations(family, (model,)), preserve_index=False)
+
+
+def pack_button(models: Sequence[str], bottleneck: bool = False, **look: Any) -> None:
+    """A button for a pack of these models."""
+    downloads.button(
+        "Download the pack",
+        "zip",
+        lambda: pack(models, bottleneck),
+        f"{slug(models[0] if len(models) == 1 else 'saturation')}{packs.SUFFIX}",
+        "Everything held of these models: Parquet tables and a manifest in one zip",
+        **look,
+    )
 
 
 def pack(models: Sequence[str], bottleneck: bool = False) -> bytes:

@@ -5,17 +5,10 @@ import streamlit as st
 
 from saturation.checkpoints import hub, library
 from saturation.jobs import hosting
+from saturation.jobs.kept import words
 from saturation.settings import Settings
 
 LISTING_SECONDS = 10.0
-
-
-def megabytes(count: float) -> str:
-    """A number of bytes for a reader, in powers of ten."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count / 1e3:,.0f} kB"
 
 
 def cost(known: pd.DataFrame) -> str | None:
@@ -24,7 +17,7 @@ def cost(known: pd.DataFrame) -> str | None:
     if read.empty:
         return None
     received, whole = read["bytes_read"].sum(), read["weight_bytes"].sum()
-    return f"Spectra of {len(read)} checkpoints: {megabytes(received)} read of {megabytes(whole)} of weights."
+    return f"Spectra of {len(read)} checkpoints: {words(received)} read of {words(whole)} of weights."
 
 
 def listing(settings: Settings, family: str, model: str, known: pd.DataFrame) -> None:

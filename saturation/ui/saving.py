@@ -50,6 +50,7 @@ def dialog(draw: Draw, alone: Draw, table: Callable[[], pd.DataFrame], caption: 
             "A page that works offline, 2 MB",
         )
         downloads.table(lambda: numbers(table(), caption), caption.file, "The numbers of the figure")
+    downloads.watch_dialog()
     st.caption(f"Files are named `{caption.file}`. Pictures, page and Parquet carry title, provenance and link.")
     with st.container(key="preview", horizontal_alignment="center"):
         st.plotly_chart(
