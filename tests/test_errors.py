@@ -221,10 +221,10 @@ def test_an_argument_that_names_nothing(kind: str, cache: Path) -> None:
 @pytest.mark.parametrize(
     ("steps", "sentence"),
     [
-        ("some", "--steps is 'some'; write all, log, FIRST:LAST:APART or a list like 0,1000,2000."),
-        ("0:10", "--steps is '0:10'; write all, log, FIRST:LAST:APART or a list like 0,1000,2000."),
-        ("0:10:0", "--steps is '0:10:0'; write all, log, FIRST:LAST:APART or a list like 0,1000,2000."),
-        ("0,", "--steps is '0,'; write all, log, FIRST:LAST:APART or a list like 0,1000,2000."),
+        ("some", "--steps is 'some'; write all, log, last, FIRST:LAST:APART or a list like 0,1000,2000."),
+        ("0:10", "--steps is '0:10'; write all, log, last, FIRST:LAST:APART or a list like 0,1000,2000."),
+        ("0:10:0", "--steps is '0:10:0'; write all, log, last, FIRST:LAST:APART or a list like 0,1000,2000."),
+        ("0,", "--steps is '0,'; write all, log, last, FIRST:LAST:APART or a list like 0,1000,2000."),
         ("3", "There is no checkpoint at step 3; the last one is at 30000."),
         ("5:7:1", "There is no checkpoint in --steps 5:7:1; they reach from 0 to 30000."),
     ],

@@ -253,6 +253,8 @@ class TestCoverage:
         [
             (["spectrum", "anisotropy", "loss"], "All missing", [], [1, 3]),
             (["loss"], "All missing", [], []),
+            (["spectrum", "anisotropy"], "Last one", [], [3]),
+            (["spectrum"], "Last one", [], []),
             (["spectrum", "anisotropy"], "Picked rows", [3, 2], [3]),
             ([], "All missing", [], []),
         ],
@@ -273,7 +275,7 @@ class TestCoverage:
         known = coverage.with_queue(self.known, coverage.queued(waiting))
         assert coverage.states(known)["spectrum"].tolist()[1] == coverage.QUEUED
         assert coverage.to_measure(known, ["spectrum", "anisotropy"], "All missing", []) == [3]
-        assert "A job is at it" in coverage.plan(known, ["spectrum"], "All missing", [], [])
+        assert "A job is at it" in coverage.plan({"w8": known}, ["spectrum"], "All missing", [], {"w8": []})
         single = pd.DataFrame([("gpt2/xl", "loss")], columns=["target", "measure"])
         assert coverage.queued(single).to_dict("records") == [{"step": 0, "measure": "loss"}]
 
@@ -282,11 +284,11 @@ class TestCoverage:
         [
             ([], "All missing", [], "at least one measure"),
             (["loss"], "Picked rows", [], "Pick rows"),
-            (["spectrum"], "All missing", [], "Steps 1 to 1: spectrum"),
-            (["loss"], "All missing", [], "1 checkpoints lack these measures, but their weights are not"),
+            (["spectrum"], "All missing", [], "Step 1: spectrum"),
+            (["loss"], "All missing", [], "1 checkpoint lacks these measures, but its weights are not"),
             (["loss"], "Picked rows", [0], "have these measures already"),
         ],
     )
     def test_the_plan_says_why_nothing_happens(self, measures, which, picked, said):
         steps = coverage.to_measure(self.known, measures, which, picked)
-        assert said in coverage.plan(self.known, measures, which, picked, steps)
+        assert said in coverage.plan({"w8": self.known}, measures, which, picked, {"w8": steps})

@@ -108,6 +108,6 @@ def test_measure_page_is_read_only_in_a_demonstration(cache, monkeypatch):
 
 def test_only_a_local_server_takes_folders(cache, monkeypatch):
     dashboard_store.fill(cache / "measurements.duckdb")
-    assert [field.label for field in opened("pages/7_Measure.py").text_input] == ["Folder"]
+    assert [field.label for field in opened("pages/7_Measure.py").text_input] == ["Folder", "Text"]
     monkeypatch.setenv("SATURATION_MODE", "public")
     assert len(opened("pages/7_Measure.py").text_input) == 0

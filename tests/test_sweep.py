@@ -52,7 +52,7 @@ class TestPickSteps:
 
     @pytest.mark.parametrize("steps", ["", "x", "1:2", "1:2:3:4", "1:2:0", "1:2:-5", "1.5", "1,,2", "log,5", "::"])
     def test_what_cannot_be_read(self, steps: str) -> None:
-        with pytest.raises(InputError, match=rf"^--steps is '{steps}'; write all, log, FIRST:LAST:APART or a list"):
+        with pytest.raises(InputError, match=rf"^--steps is '{steps}'; write all, log, last, FIRST:LAST:APART or"):
             pick_steps([1, 2], steps)
 
     @pytest.mark.parametrize("steps", ["3", "1,3", "-1"])

@@ -1,12 +1,14 @@
 """Commands that measure checkpoints and judge what was measured."""
 
 import sys
+from dataclasses import replace
 
 import click
 
 from saturation.cli.shared import Context, bar, measuring_options, say, working_options
 from saturation.errors import InputError
 from saturation.families import registry
+from saturation.jobs import presets
 from saturation.jobs.request import Request
 
 
@@ -53,9 +55,23 @@ def measure_command(context: Context, target: str, request: Request, force: bool
     say(to_json(result), as_json, as_text(result))
 
 
-@click.command("sweep")
+def _listed() -> str:
+    """The presets for `--help`: one line each, kept as lines."""
+    lines = [f"{item.key:<11} {item.title}: {item.what}" for item in presets.presets().values()]
+    return "Presets, for --preset:\n\n\b\n" + "\n".join(lines)
+
+
+@click.command("sweep", epilog=_listed())
 @click.argument("target")
-@click.option("--steps", default="all", show_default=True, help="all, log, FIRST:LAST:APART, or a list 0,1000,2000.")
+@click.option(
+    "--steps", default="all", show_default=True, help="all, log, last, FIRST:LAST:APART, or a list 0,1000,2000."
+)
+@click.option(
+    "--preset",
+    "name",
+    metavar="FIGURE",
+    help="What a figure of the paper needs: its models, steps and measures, unless --steps or --measures is given.",
+)
 @measuring_options
 @working_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -64,6 +80,7 @@ def sweep_command(
     context: Context,
     target: str,
     steps: str,
+    name: str | None,
     request: Request,
     force: bool,
     workers: int,
@@ -71,7 +88,44 @@ def sweep_command(
     as_json: bool,
 ) -> None:
     """Measure what is missing of a family, model, repository or folder of checkpoints. Run it again to resume."""
-    run_sweep(context, target, steps, request, force, as_json, workers, dask)
+    if name is None:
+        run_sweep(context, target, steps, request, force, as_json, workers, dask)
+        return
+    preset = presets.preset(name)
+    given = {
+        option
+        for option in ("steps", "measures", "force", "workers", "dask")
+        if click.get_current_context().get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+    }
+    steps = steps if "steps" in given else preset.steps
+    if preset.heads:
+        idle = sorted(given - {"steps"})
+        if idle:
+            raise InputError(f"--preset {name} trains or cuts heads one after another; leave --{idle[0]} away.")
+        _sweep_heads(context, target, steps, preset, request, as_json)
+        return
+    request = request if "measures" in given else replace(request, measures=preset.measures)
+    run_sweep(context, target, steps, request, force, as_json, workers, dask, preset)
+
+
+def _sweep_heads(
+    context: Context, target: str, steps: str, preset: presets.Preset, request: Request, as_json: bool
+) -> None:
+    """Heads of lower rank of each checkpoint, one after another; what is stored is not made again."""
+    from saturation.jobs.head_request import HeadsRequest
+    from saturation.jobs.heads import measure_heads
+    from saturation.jobs.sweep import targets
+
+    found = [item for run in targets(target, steps, context.settings.cache, preset) for item in run]
+    asked, computed = HeadsRequest(train=preset.heads == "trained"), 0
+    for checkpoint in found:
+        with bar("head") as report:
+            result = measure_heads(context.store, checkpoint, request, asked, report, context.settings.cache)
+        computed += bool(result.computed)
+    counts = {"checkpoints": len(found), "computed": computed, "stored": len(found) - computed}
+    say(
+        counts, as_json, f"{len(found)} checkpoints: heads of {computed} measured, {len(found) - computed} were stored."
+    )
 
 
 def run_sweep(
@@ -83,10 +137,11 @@ def run_sweep(
     as_json: bool,
     workers: int = 1,
     dask: str | None = None,
+    preset: presets.Preset | None = None,
 ) -> None:
     from saturation.jobs.sweep import sweep, targets
 
-    runs = targets(target, steps, context.settings.cache)
+    runs = targets(target, steps, context.settings.cache, preset)
     with bar("checkpoint") as report:
         result = sweep(context.settings, [c for run in runs for c in run], request, report, force, workers, dask)
     for name, sentence in result.failed.items():

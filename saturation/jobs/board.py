@@ -69,12 +69,21 @@ class Job:
 
 def submit(settings: Settings, targets: Sequence[str], measures: Sequence[str], text: str | None = None) -> str:
     """Ask for measures of targets, before all that waits; returns the job's id. Raises SaturationError."""
-    hosting.check_targets(settings, targets, text)
-    if not targets:
+    return submit_each(settings, dict.fromkeys(targets, tuple(measures)), text)
+
+
+def submit_each(settings: Settings, wanted: Mapping[str, tuple[str, ...]], text: str | None = None) -> str:
+    """The same with the measures of each target."""
+    hosting.check_targets(settings, list(wanted), text)
+    if not wanted:
         raise JobError("No checkpoint was chosen; pick at least one step.")
-    request = Request(measures=tuple(measures), text=text)
-    checkpoints = [checkpoint for target in targets for checkpoint in _checkpoints(settings, target)]
-    return _ask(settings, plan.title(checkpoints), plan.jobs(checkpoints, request), len(checkpoints))
+    checkpoints, jobs = [], []
+    for target, measures in wanted.items():
+        found = _checkpoints(settings, target)
+        checkpoints += found
+        jobs += plan.jobs(found, Request(measures=measures, text=text))
+    jobs.sort(key=lambda job: job.kind != plan.AUDIT)  # a model is audited before any of its checkpoints is measured
+    return _ask(settings, plan.title(checkpoints), jobs, len(checkpoints))
 
 
 def start(settings: Settings, kind: str, title: str, options: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from saturation.jobs import memory
-from saturation.jobs.request import HEAD_MEASURES, PASS_MEASURES
+from saturation.jobs.head_request import default_count
+from saturation.jobs.request import HEAD_MEASURES, HEADS, PASS_MEASURES
 from saturation.store import Store, queries
 
 # Two cores, from the README's benchmark: a head of (50304, 512), and 8,192 tokens through 70 million parameters. They
@@ -62,18 +63,34 @@ def estimate(
     for row in rows.to_dict("records"):
         missing = [measure for measure in measures if not row[measure]]
         passing = any(measure in PASS_MEASURES for measure in missing)
+        heads = [measure for measure in missing if measure in HEADS]
         if row["place"] == "hub" and missing:
             whole = row["weight_bytes"] if row["weight_bytes"] > 0 else weights
-            download += whole if passing else sizes.vocab_size * sizes.hidden_size * sizes.head_item_bytes
+            download += whole if passing or heads else sizes.vocab_size * sizes.hidden_size * sizes.head_item_bytes
         seconds += sum(_seconds(costs, measure, sizes) for measure in missing if measure in HEAD_MEASURES)
-        seconds += _seconds(costs, "pass", sizes) if passing else 0.0
-    needs = memory.needed(sizes, measures, "float32") if len(rows) else 0
+        seconds += _seconds(costs, "pass", sizes) * (passing + len(heads))
+        seconds += sum(_seconds(costs, measure, sizes) for measure in heads)
+    running = [PASS_MEASURES[0] if measure in HEADS else measure for measure in measures]  # heads run a text as well
+    needs = memory.needed(sizes, running, "float32") if len(rows) else 0
     fits = needs < memory.SMALL or needs <= memory.bound()
     return Estimate(int(download), needs, seconds, fits, len(costs))
 
 
+def together(parts: Sequence[Estimate]) -> Estimate:
+    """The cost of several models, one after another. Raises ValueError for none."""
+    return Estimate(
+        sum(part.download for part in parts),
+        max(part.memory for part in parts),
+        sum(part.seconds for part in parts),
+        all(part.fits for part in parts),
+        parts[0].runs,
+    )
+
+
 def _seconds(costs: pd.DataFrame, measure: str, sizes: memory.Sizes) -> float:
     """Seconds by a line through what was measured so far, fitted so that relative errors count."""
+    if measure in HEADS:
+        return _head_seconds(costs, measure, sizes)
     passing = measure == "pass"
     past = costs[costs["measure"].isin(PASS_MEASURES) if passing else costs["measure"] == measure]
     past = past[past["seconds"] > 0]
@@ -91,3 +108,18 @@ def _seconds(costs: pd.DataFrame, measure: str, sizes: memory.Sizes) -> float:
         np.sqrt(weight)[:, None] * np.stack([1 / y, x / y], axis=1), np.sqrt(weight), rcond=None
     )
     return float(max(overhead, 0.0) + max(rate, 0.0) * wanted)
+
+
+def _head_seconds(costs: pd.DataFrame, measure: str, sizes: memory.Sizes) -> float:
+    """Seconds of heads of lower rank besides the pass, by what earlier ones took for each entry of the head.
+
+    0 where none was measured here: nothing to judge by.
+    """
+    trained = measure == HEADS[1]
+    past = costs[costs["measure"] == ("trained_head" if trained else "truncated_heads")]
+    past = past[past["seconds"] > 0]
+    if past.empty:
+        return 0.0
+    rates = past["seconds"] / (past["vocab_size"] * past["hidden_size"]).astype(float)
+    count = default_count(sizes.hidden_size) if trained else 1
+    return float(rates.median() * sizes.vocab_size * sizes.hidden_size * count)

@@ -6,6 +6,7 @@ from saturation.errors import InputError
 
 BOTH = "both"
 STARTS = ("normal", "truncated")
+RATES = 4  # learning rates that are tried by default
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,8 @@ class HeadsRequest:
     @property
     def starts(self) -> tuple[str, ...]:
         return STARTS if self.init == BOTH else (self.init,)
+
+
+def default_count(hidden_size: int) -> int:
+    """How many heads are trained by default: ranks of powers of two below the width and itself, each rate and start."""
+    return ((hidden_size - 1).bit_length() + 1) * RATES * len(STARTS)

@@ -11,6 +11,8 @@ VERSIONS = {"spectrum": 1, "anisotropy": 1, "loss": 1, "alignment": 1}
 MEASURES = tuple(VERSIONS)
 # Measures of their own command, `heads`: they are no part of what `measure` and `sweep` are asked for.
 HEAD_VERSIONS = {"truncated_heads": 1, "trained_head": 1}
+# What pages call them, and the measure that shows that they are there.
+HEADS = ("truncated heads", "trained heads")
 # Those that read the head alone, and those that run a text through the model.
 HEAD_MEASURES = ("spectrum", "alignment")
 PASS_MEASURES = ("anisotropy", "loss")

@@ -14,6 +14,7 @@ from saturation.families import registry
 from saturation.families.model import Checkpoint
 from saturation.jobs import plan
 from saturation.jobs.lanes import lanes_for
+from saturation.jobs.presets import Preset
 from saturation.jobs.request import Request
 from saturation.jobs.runner import Runner
 from saturation.settings import Settings
@@ -47,15 +48,22 @@ class SweepResult:
         return f"{self.checkpoints} checkpoints: {counts}{read}."
 
 
-def targets(target: str, steps: str, cache: Path) -> list[list[Checkpoint]]:
+def targets(target: str, steps: str, cache: Path, preset: Preset | None = None) -> list[list[Checkpoint]]:
     """The chosen steps of each model that a sweep's target names: a family, a model, a repository or a folder.
 
-    Raises InputError, CheckpointError.
+    preset: of a family, only the models of that figure. Raises InputError, CheckpointError.
     """
+    family = registry.families().get(target.partition("/")[0])
+    if preset and family and not Path(target).exists():
+        reason = preset.refusal(family)
+        if reason:
+            raise InputError(f"{preset.title} cannot be had of {family.name}: {reason}.")
     if target in registry.families() and not Path(target).exists():
         here = library.lab_models(cache) if target == library.LAB else list(registry.family(target).models)
         if not here:
             raise InputError(f"No weights of {target} are on this machine; name a model or a folder.")
+        if preset:
+            here = preset.of_family(target, here)
         runs = [resolve(f"{target}/{model}", cache) for model in here]
     else:
         runs = [resolve(target, cache)]
@@ -67,13 +75,15 @@ def targets(target: str, steps: str, cache: Path) -> list[list[Checkpoint]]:
 
 
 def pick_steps(known: Sequence[int], steps: str) -> list[int]:
-    """Steps among those known: `all`, `log` (0 and the nearest to each power of two), `A:B:C` or `A,B,C`.
+    """Steps among those known: `all`, `last`, `log` (0 and the nearest to each power of two), `A:B:C` or `A,B,C`.
 
     A:B:C means from A to B, both included, at least C apart. Raises InputError.
     """
     ordered = sorted(known)
     if steps == "all" or not ordered:
         return ordered
+    if steps == "last":
+        return ordered[-1:]
     if steps == "log":
         powers = [0] + [2**k for k in range(ordered[-1].bit_length() + 1)]
         return sorted({min(ordered, key=lambda step: abs(step - power)) for power in powers})
@@ -94,7 +104,7 @@ def pick_steps(known: Sequence[int], steps: str) -> list[int]:
         wanted = [int(part) for part in steps.split(",")]
     except ValueError as error:
         raise InputError(
-            f"--steps is '{steps}'; write all, log, FIRST:LAST:APART or a list like 0,1000,2000."
+            f"--steps is '{steps}'; write all, log, last, FIRST:LAST:APART or a list like 0,1000,2000."
         ) from error
     unknown = [step for step in wanted if step not in known]
     if unknown:

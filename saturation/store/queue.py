@@ -322,13 +322,30 @@ def jobs_of(store: Store, request_id: str) -> pd.DataFrame:
     )
 
 
-def waiting_measures(store: Store, name: str) -> pd.DataFrame:
-    """What is to be measured of a model by its name `family/model`: columns target and measure."""
+def waiting_measures(store: Store, family: str) -> pd.DataFrame:
+    """What is to be measured of a family: columns target and measure."""
     return store.frame(
         "SELECT target, measure FROM jobs WHERE state IN ('waiting', 'running') AND measure NOT NULL "
-        "AND (target = $1 OR starts_with(target, $1 || '@'))",
-        [name],
+        "AND starts_with(target, $1 || '/')",
+        [family],
     )
+
+
+def made(store: Store) -> pd.DataFrame:
+    """What requests have done so far, in order: columns request_id, kind, target, measure, settings."""
+    return store.frame(
+        "SELECT request_id, kind, target, measure, settings FROM request_jobs JOIN jobs USING (job_id) "
+        "WHERE state = 'done' AND kind <> 'audit' ORDER BY request_id, place"
+    )
+
+
+def waiting_of(store: Store, kind: str) -> list[str]:
+    """The settings of jobs of a kind that wait or run."""
+    with store.read() as connection:
+        rows = connection.execute(
+            "SELECT settings FROM jobs WHERE state IN ('waiting', 'running') AND kind = ?", [kind]
+        ).fetchall()
+    return [row[0] for row in rows]
 
 
 def running_groups(store: Store, request_id: str) -> list[str]:

@@ -1,19 +1,20 @@
 """What of a model is measured, what could be, and which checkpoints a job would take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from saturation.figures import labels
-from saturation.jobs import catalogue
-from saturation.jobs.estimate import estimate
-from saturation.jobs.request import MEASURES
+from saturation.jobs.estimate import Estimate, estimate, together
+from saturation.jobs.memory import Sizes
+from saturation.jobs.request import HEADS, MEASURES
 from saturation.ui import data
 from saturation.ui.tiles import aside
 
-WHICH = ("All missing", "About 20", "Picked rows")
+ALL, SPREAD, LAST, PICKED = "All missing", "About 20", "Last one", "Picked rows"
+WHICH = (ALL, SPREAD, LAST, PICKED)
 FEW = 20
 DONE, READY, AWAY, QUEUED = "● measured", "○ to do", "– not here", "◔ in a job"
 
@@ -25,11 +26,11 @@ def queued(waiting: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_queue(known: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:
-    """The catalogue with a column `<measure>_queued` for each measure."""
+    """The catalogue with a column `<measure>_queued` for each measure, heads of lower rank included."""
     return known.assign(
         **{
             f"{measure}_queued": known["step"].isin(waiting.loc[waiting["measure"] == measure, "step"])
-            for measure in MEASURES
+            for measure in (*MEASURES, *HEADS)
         }
     )
 
@@ -37,7 +38,8 @@ def with_queue(known: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:
 def states(known: pd.DataFrame) -> pd.DataFrame:
     """The catalogue in words: step, where the weights are, and the state of each measure."""
     table = pd.DataFrame({"step": known["step"], "weights": known["place"].where(known["available"], "not here")})
-    for measure in MEASURES:
+    heads = [name for name in HEADS if name in known and known[[name, f"{name}_queued"]].to_numpy().any()]
+    for measure in (*MEASURES, *heads):
         missing = np.where(known[f"{measure}_queued"], QUEUED, np.where(known["available"], READY, AWAY))
         table[measure] = np.where(known[measure], DONE, missing)
     return table
@@ -51,6 +53,12 @@ def missing(known: pd.DataFrame, measures: Sequence[str]) -> list[int]:
     return [int(step) for step in known.loc[lacks & known["available"], "step"]]
 
 
+def lacking(known: pd.DataFrame, step: int, measures: Sequence[str]) -> tuple[str, ...]:
+    """Those of the measures that a step lacks and no job is at."""
+    row = known[known["step"] == step].iloc[0]
+    return tuple(measure for measure in measures if not row[measure] and not row[f"{measure}_queued"])
+
+
 def spread(steps: Sequence[int], most: int = FEW) -> list[int]:
     """At most that many of the steps, even on a logarithmic axis, first and last included."""
     if len(steps) <= most:
@@ -62,44 +70,75 @@ def spread(steps: Sequence[int], most: int = FEW) -> list[int]:
 
 def to_measure(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Sequence[int]) -> list[int]:
     """The steps that a job would measure."""
-    lacking = missing(known, measures)
-    if which == "Picked rows":
-        return [step for step in lacking if step in set(picked)]
-    return spread(lacking) if which == "About 20" else lacking
+    lacks = missing(known, measures)
+    if which == PICKED:
+        return [step for step in lacks if step in set(picked)]
+    if which == LAST:
+        return [step for step in lacks if step == known["step"].max()]
+    return spread(lacks) if which == SPREAD else lacks
 
 
-def plan(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Sequence[int], steps: Sequence[int]) -> str:
-    """One sentence on what the button would do, or why it does nothing."""
+def plan(
+    known: Mapping[str, pd.DataFrame],
+    measures: Sequence[str],
+    which: str,
+    picked: Sequence[int],
+    steps: Mapping[str, Sequence[int]],
+) -> str:
+    """One sentence on what the button would do, or why it does nothing. known, steps: by model."""
+    if not known:
+        return "Choose at least one model."
     if not measures:
         return "Choose at least one measure."
-    if which == "Picked rows" and not picked:
+    if which == PICKED and not picked:
         return "Pick rows in the table with the boxes at their left."
-    if steps:
-        first, last = labels.step(steps[0]), labels.step(steps[-1])
-        return f"Steps {first} to {last}: {', '.join(measures)}. What is measured already is not measured again."
-    if known[[f"{measure}_queued" for measure in measures]].to_numpy().any():
+    taken = [step for of_model in steps.values() for step in of_model]
+    what = ", ".join(measures)
+    if taken:
+        first, last = labels.step(min(taken)), labels.step(max(taken))
+        at = f"Step {first}" if first == last else f"Steps {first} to {last}"
+        models = [name for name, of_model in steps.items() if of_model]
+        of = f" of {len(models)} models" if len(models) > 1 else ""
+        return f"{at}{of}: {what}. What is measured already is not measured again."
+    held = pd.concat(known.values())
+    if held.empty:
+        return "No checkpoint is known here yet; list what is published, or choose another model."
+    if which == LAST:
+        held = pd.concat([table[table["step"] == table["step"].max()] for table in known.values()])
+    if held[[f"{measure}_queued" for measure in measures]].to_numpy().any():
         return "A job is at it; the table and the maps fill as it goes."
-    if which == "Picked rows":
+    if which == PICKED:
         return "The picked checkpoints have these measures already, or their weights are not on this machine."
-    away = int((~known[list(measures)].all(axis=1)).sum())
+    away = int((~held[list(measures)].all(axis=1)).sum())
     if away:
-        return f"{away} checkpoints lack these measures, but their weights are not on this machine."
+        lack = "1 checkpoint lacks" if away == 1 else f"{away} checkpoints lack"
+        return f"{lack} these measures, but {'its' if away == 1 else 'their'} weights are not on this machine."
     return "Every checkpoint has these measures."
 
 
-def cost(family: str, model: str, known: pd.DataFrame, steps: Sequence[int], measures: Sequence[str]) -> None:
-    """What the button would cost, and whether this machine can do it at all."""
-    sizes = catalogue.sizes(data.store(), family, model)
-    if sizes is None or not steps:
-        return
-    found = estimate(data.store(), known, sizes, steps, measures)
-    st.caption(found.sentence(), help=f"Judged by {found.runs:,} earlier measurements; downloads are an upper bound.")
-    if not found.fits:
+def cost(asked: Sequence[tuple[pd.DataFrame, Sizes | None, Sequence[int]]], measures: Sequence[str]) -> Estimate | None:
+    """What the button would cost, and whether this machine can do it at all. asked: catalogue, sizes, steps by model.
+
+    None where nothing is asked, or of sizes that are not known.
+    """
+    taken = [(known, sizes, steps) for known, sizes, steps in asked if steps]
+    if not taken:
+        return None
+    found = [
+        estimate(data.store(), known, sizes, steps, measures) for known, sizes, steps in taken if sizes is not None
+    ]
+    if len(found) < len(taken):
+        st.caption("What it costs is not known before: the sizes of a model are not stated.")
+        return None
+    whole = together(found)
+    st.caption(whole.sentence(), help=f"Judged by {whole.runs:,} earlier measurements; downloads are an upper bound.")
+    if not whole.fits:
         st.warning(
             "That is more memory than may be used here; the job would be refused. Take the spectrum only, use a larger "
             "machine, or raise SATURATION_MEMORY_GB.",
             icon=":material/memory:",
         )
+    return whole
 
 
 def numbers(known: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from saturation.jobs.metrics import Metric
 from saturation.jobs.verdict import judge_run, verdict_table
 from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
-from saturation.store import Store, queries, queue
+from saturation.store import Store, queries
 from saturation.ui import provenance as sources
 from saturation.ui.words import sentence
 
@@ -65,11 +65,6 @@ def _ask(name: str, *arguments: Any) -> pd.DataFrame:
         return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
     except DamagedStoreError:  # it has been replaced meanwhile, and the page says so
         return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
-
-
-def waiting_measures(name: str) -> pd.DataFrame:
-    """What is to be measured of `family/model`: columns target, measure."""
-    return queue.waiting_measures(store(), name)
 
 
 def measured_models() -> pd.DataFrame:

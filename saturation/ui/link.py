@@ -33,6 +33,11 @@ def current() -> str:
     return f"{base}?{_query(st.session_state.get(SHOWN, {}))}" if base else ""
 
 
+def shown() -> dict[str, str]:
+    """The parameters of what this session shows."""
+    return dict(st.session_state.get(SHOWN, {}))
+
+
 def but_for_step() -> str:
     """What this session shows, whatever the step, as one text."""
     return _query({key: value for key, value in st.session_state.get(SHOWN, {}).items() if key != "step"})

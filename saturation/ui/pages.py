@@ -87,3 +87,8 @@ METHOD = Page(
 )
 
 PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, BOTTLENECK, COMPARE, MEASURE, DATA, METHOD)
+
+
+def named(name: str) -> Page:
+    """The page of this name. Raises KeyError for one that there is not."""
+    return {page.name: page for page in PAGES}[name]

@@ -8,8 +8,10 @@ import streamlit as st
 
 from saturation.errors import SaturationError
 from saturation.jobs import board
+from saturation.jobs.leads import Lead, leads
 from saturation.settings import Settings
-from saturation.ui import data
+from saturation.ui import data, link
+from saturation.ui.pages import named
 from saturation.ui.words import plain, sentence
 
 EVERY = 1.5  # seconds between looks at a running job
@@ -83,11 +85,12 @@ def _listing() -> None:
     jobs = board.jobs(data.settings())
     if not jobs:
         st.caption("No job yet. What you start appears here and goes on when you leave the page.")
+    found = leads(data.store()) if jobs else {}
     for job in jobs:
-        _job(job)
+        _job(job, found.get(job.id, ()))
 
 
-def _job(job: board.Job) -> None:
+def _job(job: board.Job, made: tuple[Lead, ...]) -> None:
     word, colour = STATES[job.state]
     running = job.state in board.ACTIVE
     with st.container(border=True, gap="xsmall"):
@@ -115,6 +118,12 @@ def _job(job: board.Job) -> None:
             )
         if running:
             st.progress(min(job.share, 1.0))
+        if made:
+            with st.container(horizontal=True, gap="small", key=f"made-{job.id}"):
+                for lead in made:
+                    page = named(lead.page)
+                    address = lead.address if "family" in lead.address else {**link.shown(), **lead.address}
+                    st.page_link(page.path, label=page.name, icon=page.icon, query_params=dict(address))
         if job.error:
             others = f" ({job.failed} of {job.total} failed)" if job.failed > 1 else ""
             st.error(sentence(job.error) + others, icon=":material/error:")
