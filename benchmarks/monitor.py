@@ -15,7 +15,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from benchmarks.timing import Line
 from saturation.monitor import EVERY, Monitor, parse
 
-STEPS = 4 * EVERY + 1
+STEPS = 3 * EVERY + 1
 TURNS = 3
 
 

@@ -1,13 +1,11 @@
-"""Seconds and differences of the ways to the W-error of WikiText-2's 5-grams: `python -m benchmarks.ngram [--dense]`.
+"""The ways to the W-error of WikiText-2's 5-grams, beside eigvalsh of the whole Gram matrix of the tokens seen.
 
-Reads the validation and test text and the Llama-2 tokenizer from shared/data beside the checkout. `--dense` adds
-eigvalsh of the whole Gram matrix of the tokens seen, some minutes. Threads are as the environment sets them
-(OMP_NUM_THREADS).
+Reads the validation and test text and the Llama-2 tokenizer from shared/data beside the checkout. The dense way takes
+some minutes. Threads are as the environment sets them (OMP_NUM_THREADS). `python -m benchmarks.ngram` prints the lines.
 """
 
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -15,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from scipy.linalg import eigvalsh
 
+from benchmarks.timing import HEADER, Line
 from saturation.corpora.corpus import open_corpus
 from saturation.corpora.tokenizers import open_tokenizer
 from saturation.measures.ngram import NgramMatrix, ngram_matrix
@@ -51,30 +50,33 @@ def dense(matrix: NgramMatrix) -> np.ndarray:
     return w_error_of(np.where(values < 1e-10, 0.0, values), matrix.vocab_size)
 
 
-def main() -> None:
-    """Print one line for each step and way."""
+def ngram_lines() -> Iterator[Line]:
+    """Exact and stochastic, each beside the dense way, once; nothing where the texts are not there."""
     if not DATA.is_dir():
-        sys.exit("The texts and tokenizers of shared/data are not here; nothing to measure.")
-    (ids, vocab_size), seconds = timed(read)
-    print(f"tokenized {len(ids):,} tokens in {seconds:.1f} s")
-    matrix, seconds = timed(lambda: ngram_matrix([ids], ORDER, vocab_size))
-    print(f"counted {matrix.contexts:,} contexts in {seconds:.1f} s", flush=True)
+        return
+    ids, vocab_size = read()
+    matrix, counted = timed(lambda: ngram_matrix([ids], ORDER, vocab_size))
     exact, slow = timed(lambda: ngram_spectrum(matrix, "exact"))
-    print(f"exact, by component (largest {exact.largest:,} tokens): {slow:.1f} s", flush=True)
     estimate, fast = timed(lambda: ngram_spectrum(matrix, "stochastic"))
-    apart = np.abs(estimate.w_error - exact.w_error).max()
+    whole, longest = timed(lambda: dense(matrix))
+    name = f"W-error curve of WikiText-2, Llama-2 tokenizer ({matrix.contexts:,} contexts, counted in {counted:.1f} s)"
+    beside = f"`eigvalsh` of ({exact.largest:,} tokens)^2 and the rest"
+    apart = np.abs(whole - exact.w_error).max()
+    once = slow / longest
+    line = Line(f"{name}, exact", beside, slow, longest, once, once, once, f"largest difference {apart:.0e}")
+    yield line.aimed("3 times faster", longest >= 3 * slow)
+    apart, once = np.abs(estimate.w_error - exact.w_error).max(), fast / longest
     outside = (estimate.low > exact.w_error + 3e-7) | (estimate.high < exact.w_error - 3e-7)
-    print(
-        f"stochastic: {fast:.1f} s, exact / stochastic {slow / fast:.0f}, largest difference {apart:.5f}, "
-        f"widest band {(estimate.high - estimate.low).max():.5f}, ranks outside the band {outside.sum()}",
-        flush=True,
-    )
-    if "--dense" in sys.argv:
-        whole, longest = timed(lambda: dense(matrix))
-        print(
-            f"dense: {longest:.1f} s, dense / exact {longest / slow:.1f}, dense / stochastic {longest / fast:.0f}, "
-            f"largest difference to exact {np.abs(whole - exact.w_error).max():.2e}"
-        )
+    note = f"largest difference {apart:.0e}, ranks outside its band {outside.sum()}"
+    line = Line("the same, stochastic", beside, fast, longest, once, once, once, note)
+    yield line.aimed("20 times faster", longest >= 20 * fast)
+
+
+def main() -> None:
+    """Print the lines."""
+    print(HEADER)
+    for line in ngram_lines():
+        print(line.row(), flush=True)
 
 
 if __name__ == "__main__":
