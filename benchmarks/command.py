@@ -10,14 +10,9 @@ from saturation.settings import ROOT
 
 
 def saturation(cache: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Stdout of `python -m saturation ... --json` on a cache folder. Raises CalledProcessError where it fails."""
+    """Stdout of `python -m saturation ... --json` on a cache folder. Raises RuntimeError where it fails."""
     command = [sys.executable, "-m", "saturation", "--cache", str(cache), *arguments, "--json"]
-    return subprocess.run(
-        command,
-        env=env or os.environ,
-        cwd=ROOT,
-        check=True,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ).stdout
+    done = subprocess.run(command, env=env or os.environ, cwd=ROOT, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout

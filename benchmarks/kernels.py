@@ -67,13 +67,8 @@ def anisotropy_line() -> Line:
     small = RunningAnisotropy()
     small.update(few)
     difference = max(abs(small.value() - pairwise()), abs(ours() - anisotropy(vectors)))
-    line = compare(
-        f"anisotropy of {TOKENS:,} vectors of width 512",
-        ours,
-        "pairwise matrix, from 5,000 x 100",
-        pairwise,
-        scale=100.0,
-    )
+    name, beside = f"anisotropy of {TOKENS:,} vectors of width 512", "pairwise matrix, from 5,000 x 100"
+    line = compare(name, ours, beside, pairwise, scale=100.0)
     met = line.ratio <= 1e-3 and difference <= 1e-6
     return line.aimed("1,000 times faster, equal to 1e-6", met, f"largest difference {difference:.0e}")
 
@@ -110,7 +105,7 @@ def text_line() -> Line:
         warm=False,
     )
     met = line.ratio <= 1.10 and many - few < 0.02 * few
-    note = f"peak memory {few / 1e6:,.0f} MB with {TOKENS:,} tokens, {many / 1e6:,.0f} MB with {MANY_TOKENS:,} (a small model)"
+    note = f"peak memory of a small model: {few / 1e6:,.0f} MB, with {MANY_TOKENS:,} tokens {many / 1e6:,.0f} MB"
     return line.aimed("1.10, memory the same", met, note)
 
 
