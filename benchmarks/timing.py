@@ -15,8 +15,8 @@ class Line:
     """A line of the table.
 
     ours, plain: medians, in `unit`; plain is NaN where there is nothing to set beside. ratio: the median of ours by
-    plain of each turn, with its lowest and highest. target: what it should reach, in words; met: whether it does, None where
-    there is none. note: accuracy, counts and, where the target is missed, what the limit is.
+    plain of each turn, with its lowest and highest. target: what it should reach, in words; met: whether it does, None
+    where there is none. note: accuracy, counts and, where the target is missed, what the limit is.
     """
 
     name: str
