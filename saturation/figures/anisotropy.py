@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, film, labels, parts
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.steps import StepScale, nearest
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
@@ -51,6 +51,7 @@ def depth_table(layers: pd.DataFrame, step: int, *, centred: bool = False) -> pd
     )
 
 
+@Drawing
 def depth_curves(
     layers: pd.DataFrame,
     step: int,
@@ -59,7 +60,7 @@ def depth_curves(
     played: Sequence[int] = (),
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Figure 2 of the paper: mean cosine by layer depth (0 embedding, 1 what the head reads), one line a model.
 
     `played`: increasing steps that it has frames of, for a page's play bar; thinned out where there are many.
@@ -129,6 +130,7 @@ def _depth_frames(
     return frames
 
 
+@Drawing
 def last_layer_curves(
     trajectory: pd.DataFrame,
     *,
@@ -138,7 +140,7 @@ def last_layer_curves(
     before_norm: bool = False,
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Mean cosine of what the head reads along training, one line a model, coloured by parameters.
 
     before_norm: of the last layer before the final norm instead.
@@ -150,6 +152,6 @@ def last_layer_curves(
     if figure is None:
         return parts.empty(theme, "No anisotropy is measured for these models yet.")
     lowest = float(trajectory[column].min())
-    figure.update_yaxes(title={"text": "mean cosine"}, range=[min(-0.03, lowest - 0.03), 1.03])
+    figure.update(yaxis={"title": {"text": "mean cosine"}, "range": [min(-0.03, lowest - 0.03), 1.03]})
     parts.add_cursor(figure, cursor, scale, theme)
     return figure

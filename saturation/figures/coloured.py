@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts
 from saturation.figures.grid import ROW, domain, panel_note
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import ANISOTROPY_SCALE, LIGHT, Theme, colour_bar
@@ -28,6 +28,7 @@ def coloured_table(
     return kept.merge(cosines, on=["model", "step"], how="left")
 
 
+@Drawing
 def coloured_panels(
     table: pd.DataFrame,
     title: str,
@@ -36,7 +37,7 @@ def coloured_panels(
     scale: StepScale = "linear",
     higher_is_better: bool = False,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """One panel a model, smallest first: the metric (y) by training step (x), viridis 0 to 1 by the mean cosine.
 
     `table`: `coloured_table`; `title`: the metric with its unit. Steps without a measured cosine are muted rings,

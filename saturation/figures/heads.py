@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.steps import StepScale, axis, edges, positions
 from saturation.figures.theme import LIGHT, Theme, colour_bar, line_styles
 
@@ -22,13 +22,14 @@ METRICS = {
 Traces = list[dict[str, Any]]
 
 
+@Drawing
 def heads_by_rank(
     table: pd.DataFrame,
     metric: str = "nats_per_token",
     *,
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Loss or accuracy (y) by the rank of the head (x, log), one colour a model.
 
     table: `jobs.head_tables.by_rank`. Solid: trained heads of that rank, with the spread over seeds; dashed: the
@@ -47,7 +48,8 @@ def heads_by_rank(
     return _figure(theme, traces, rank_axis(ranks, "rank of the head"), title)
 
 
-def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
+@Drawing
+def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> Plain:
     """Figure 8: loss of heads of each rank (y) against the W-error that the rank allows on the model's own head (x)."""
     frame = table[table["nats_per_token"].notna() & table["w_error"].notna() & table["kind"].isin(DASHES)]
     if frame.empty:
@@ -60,7 +62,8 @@ def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = N
     return _figure(theme, traces, xaxis, METRICS["nats_per_token"][0])
 
 
-def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
+@Drawing
+def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> Plain:
     """Figure 9: the learning rate chosen for each rank (both axes log); small marks are the rates that were tried.
 
     tried: `jobs.head_tables.rates`.
@@ -110,9 +113,10 @@ def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = No
     )
 
 
+@Drawing
 def truncated_along_training(
     rows: pd.DataFrame, *, cursor: int | None = None, scale: StepScale = "linear", theme: Theme = LIGHT
-) -> go.Figure:
+) -> Plain:
     """Loss that a checkpoint's own head adds when cut to a rank (colour, nats/token), by step (x) and rank (y)."""
     frame = rows.assign(added=rows["nats_per_token"] - rows["own_nats_per_token"])
     frame = frame[frame["added"].notna()]
@@ -174,7 +178,7 @@ def rank_axis(ranks: np.ndarray, title: str) -> dict[str, Any]:
     }
 
 
-def _figure(theme: Theme, traces: Traces, xaxis: dict[str, Any], title: str) -> go.Figure:
+def _figure(theme: Theme, traces: Traces, xaxis: dict[str, Any], title: str) -> Plain:
     return parts.blank(
         theme,
         430,
