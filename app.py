@@ -37,7 +37,7 @@ with reported():
     view.toolbar(spectra)
     tiles(trajectory, chosen.step)
     chart(
-        lambda theme: linked_figure(
+        lambda theme: linked_figure.plain(
             trajectory,
             spectra,
             curve=curve,

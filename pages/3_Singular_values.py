@@ -17,6 +17,7 @@ with reported():
         st.stop()
     view.toolbar()
     ranks = int(chosen.ranks) if chosen.ranks.isdecimal() else None
+    logarithmic = chosen.colour == "log"
     shared = {"centred": chosen.centred, "cursor": chosen.step}
     spectral = shared | {"divide": chosen.divide, "log_ranks": chosen.ranks == "log"}
     over = "its largest value" if chosen.divide == "largest" else "its sum"
@@ -28,7 +29,7 @@ with reported():
     if chosen.centred:
         st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
     chart(
-        lambda theme: singular_map(
+        lambda theme: singular_map.plain(
             spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **spectral, theme=theme
         ),
         lambda: map_table(spectra, ranks=ranks, centred=chosen.centred, divide=chosen.divide),
@@ -42,20 +43,18 @@ with reported():
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            lambda theme: spectrum_film(
-                spectra, log_values=chosen.colour == "log", controls=False, **spectral, theme=theme
-            ),
+            lambda theme: spectrum_film.plain(spectra, log_values=logarithmic, controls=False, **spectral, theme=theme),
             lambda: map_table(spectra, ranks=None, centred=chosen.centred, divide=chosen.divide),
             f"{view.name} {word}",
             "The spectrum at the step of the bar above: press play, or drag. First and last checkpoint to compare.",
             data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
             title="Spectrum as a film",
             method="spectrum",
-            alone=lambda theme: spectrum_film(spectra, log_values=chosen.colour == "log", **spectral, theme=theme),
+            alone=lambda theme: spectrum_film.plain(spectra, log_values=logarithmic, **spectral, theme=theme),
         )
     with right:
         chart(
-            lambda theme: entropy_curves(
+            lambda theme: entropy_curves.plain(
                 trajectory, scale=chosen.scale, span=data.span(chosen.family), **shared, theme=theme
             ),
             lambda: trajectory[["model", "step", "singular_entropy", "centred_singular_entropy", "doubtful"]],

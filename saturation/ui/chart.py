@@ -1,22 +1,26 @@
 """One way to show a figure: title, guide, the figure, what it was drawn from, and its files to take away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from saturation.figures import Theme
 from saturation.figures.caption import Caption, slug
+from saturation.figures.plain import Plain
 from saturation.method import entry
-from saturation.ui import link, look, saving
+from saturation.ui import data, link, look, saving
+from saturation.ui.memory import Memory
 from saturation.ui.pages import METHOD
+from saturation.ui.sent import Sent
 
 __all__ = ["chart", "slug"]
 
+_figures = Memory(most=300)  # of about 0.1 MB each
+
 
 def chart(
-    draw: Callable[[Theme], go.Figure],
+    draw: Callable[[Theme], Plain],
     table: Callable[[], pd.DataFrame],
     name: str,
     guide: str,
@@ -25,7 +29,8 @@ def chart(
     title: str,
     method: str,
     on_select: Callable[[], None] | None = None,
-    alone: Callable[[Theme], go.Figure] | None = None,
+    alone: Callable[[Theme], Plain] | None = None,
+    depends: Hashable = (),
 ) -> None:
     """Draw a figure with everything around it.
 
@@ -33,17 +38,19 @@ def chart(
     selection in words; with the title it names the saved files. `guide`: one line on how to read it. `provenance`: one
     line on what it was drawn from. `method`: the entry of the Method page that defines what is drawn. `on_select`:
     called when a point is clicked; its event is in the session state under `slug(title)`. `alone`: makes the figure of
-    the saved page where that one differs, as it lacks the page's play bar.
+    the saved page where that one differs, as it lacks the page's play bar. `depends`: what besides the store and the
+    selection decides what is drawn; views that agree in all of these share one drawing.
     """
     key = slug(title)
     caption = Caption(title, name, guide, provenance, link.current())
-    figure = draw(look.theme())
+    theme = look.theme()
+    figure = _figures.get((title, name, guide, theme.name, depends, *_view()), lambda: draw(theme).as_dict())
     # What was zoomed stays so while the cursor moves, and not when something else is drawn.
-    figure.update_layout(meta=caption.as_dict(), uirevision=f"{key} {link.but_for_step()}")
+    own = {"meta": caption.as_dict(), "uirevision": f"{key} {link.but_for_step()}"}
     st.subheader(title, anchor=False)
     st.caption(guide)
     st.plotly_chart(
-        figure,
+        Sent({**figure, "layout": figure["layout"] | own}),
         theme=None,
         key=key,
         alt=f"{title} of {name}. {guide}",
@@ -70,6 +77,12 @@ def chart(
                 help="PNG, SVG and PDF at print size, a page of its own (HTML), and the numbers (CSV, Parquet)",
             ):
                 saving.dialog(draw, alone or draw, table, caption)
+
+
+def _view() -> tuple[Hashable, ...]:
+    """The store as it is, and what this session shows of it."""
+    opened = data.store()
+    return str(opened.path), opened.signature(), data.settings().mode, link.shown()
 
 
 def config(file: str) -> dict:

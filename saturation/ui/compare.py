@@ -55,7 +55,9 @@ def panels(view: View, runs: list[str]) -> None:
     if base:
         shown = compare.less(shown, base)
     chart(
-        lambda theme: compare_panels(shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=theme),
+        lambda theme: compare_panels.plain(
+            shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=theme
+        ),
         lambda: shown,
         f"{' and '.join(runs[:3])} by {chosen.align}",
         f"Each line less that of {base} at the same place: above zero it lies higher."
@@ -64,6 +66,7 @@ def panels(view: View, runs: list[str]) -> None:
         texts(rows),
         title="Side by side",
         method="saturation",
+        depends=tuple(runs),
     )
 
 
@@ -87,7 +90,7 @@ def depth_map(view: View, runs: list[str]) -> None:
     column = "centred_anisotropy" if view.selection.centred else "anisotropy"
     table = compare.depth_difference(rows, second, first, column)
     chart(
-        lambda theme: difference_map(
+        lambda theme: difference_map.plain(
             table, second, first, view.selection.align, log_x=view.selection.scale == "log", theme=theme
         ),
         lambda: table.rename_axis("depth").reset_index(),
@@ -97,4 +100,5 @@ def depth_map(view: View, runs: list[str]) -> None:
         f"{second} and {first}, interpolated on the checkpoints of the former",
         title="Difference by depth",
         method="anisotropy",
+        depends=(first, second),
     )

@@ -30,7 +30,7 @@ def section(view: View) -> None:
     word = "as the softmax sees it" if chosen.centred else "as stored"
     drawn_from = data.drawn_from(chosen.family, ("alignment",), (chosen.model,))
     chart(
-        lambda theme: alignment_curves(
+        lambda theme: alignment_curves.plain(
             rows, cursor=chosen.step, scale=chosen.scale, centred=chosen.centred, theme=theme
         ),
         lambda: alignment_table(rows),

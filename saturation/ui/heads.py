@@ -33,7 +33,7 @@ def section(view: View) -> None:
     span, at = data.span(chosen.family), shown_steps(table)
     accuracy = chosen.head_metric == "accuracy"
     chart(
-        lambda theme: heads_by_rank(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=theme),
+        lambda theme: heads_by_rank.plain(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=theme),
         lambda: table,
         f"{chosen.family} {chosen.head_metric} {at}",
         "Solid: heads of that rank trained on the model's frozen last states, dashed: its own head cut to that rank, "
@@ -46,7 +46,7 @@ def section(view: View) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            lambda theme: loss_by_w_error(table, span=span, theme=theme),
+            lambda theme: loss_by_w_error.plain(table, span=span, theme=theme),
             lambda: table,
             f"{chosen.family} {at}",
             "The same losses against what the rank costs the model's own head: 0 is the whole head, 1 nothing of it.",
@@ -58,7 +58,7 @@ def section(view: View) -> None:
         if len(found.tried):
             tried = found.tried
             chart(
-                lambda theme: learning_rates(tried, span=span, theme=theme),
+                lambda theme: learning_rates.plain(tried, span=span, theme=theme),
                 lambda: tried,
                 f"{chosen.family} {at}",
                 "The learning rate with the lowest validation loss at each rank, among those tried (small marks).",
@@ -75,7 +75,7 @@ def section(view: View) -> None:
     own = data.truncated_heads(chosen.family, (chosen.model,))
     if own["step"].nunique() > 1:
         chart(
-            lambda theme: truncated_along_training(own, cursor=chosen.step, theme=theme),
+            lambda theme: truncated_along_training.plain(own, cursor=chosen.step, theme=theme),
             lambda: own,
             view.name,
             "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank. A bright row that "

@@ -48,7 +48,7 @@ def law_section(view: View, shown: Shown) -> None:
         fitted = scaling.large_enough(points, fit_from)
         found = found.assign(fitted=fitted.map({True: view.selection.fitted, False: ""}))
         chart(
-            lambda theme: scaling_figure(
+            lambda theme: scaling_figure.plain(
                 found,
                 None if law is None else scaling.law_curves(points, law),
                 by=view.selection.by,

@@ -45,7 +45,7 @@ def section(view: View) -> None:
     kept = curves[curves["label"].isin(shown)]
     points = widths.points(kept)
     chart(
-        lambda theme: ngram_curves(points, scale=view.selection.rank_axis, error=error, theme=theme),
+        lambda theme: ngram_curves.plain(points, scale=view.selection.rank_axis, error=error, theme=theme),
         lambda: points,
         f"{len(kept)} matrices",
         "The least relative error that any model of a hidden size (x) makes on the corpus's n-gram probabilities. "
@@ -53,6 +53,7 @@ def section(view: View) -> None:
         inert(" · ".join(_provenance(kept))),
         title=TITLE,
         method="ngram",
+        depends=tuple(shown),
     )
     calculator(kept, error)
     _form(view)

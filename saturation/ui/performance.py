@@ -53,7 +53,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     onsets = verdicts[verdicts["onset_step"].notna()]
     since = dict(zip(onsets["model"], onsets["onset_step"], strict=True))
     chart(
-        lambda theme: loss_panels(shown.curve, **options, onsets=since, theme=theme),
+        lambda theme: loss_panels.plain(shown.curve, **options, onsets=since, theme=theme),
         lambda: shown.curve[SHOWN],
         name,
         "One panel a model, the smallest on top, each on its own scale: the line is the stronger the nearer it is to "
@@ -64,7 +64,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     )
     if shown.curve["model"].nunique() > 1:
         chart(
-            lambda theme: metric_curves(shown.curve, **options, theme=theme),
+            lambda theme: metric_curves.plain(shown.curve, **options, theme=theme),
             lambda: shown.curve[SHOWN],
             name,
             "The same values on one scale, which shows what follows the first descent.",
