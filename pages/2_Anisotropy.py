@@ -13,7 +13,8 @@ from saturation.figures import (
     last_layer_curves,
     layer_map,
 )
-from saturation.ui import data, empty
+from saturation.figures.coloured import add_cursors
+from saturation.ui import controls, data, empty
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -57,7 +58,7 @@ with reported():
     )
     chart(
         lambda theme: coloured_panels.plain(
-            table, metric.title, higher_is_better=bool(metric.higher_is_better), theme=theme, **along
+            table, metric.title, higher_is_better=bool(metric.higher_is_better), scale=chosen.scale, theme=theme
         ),
         lambda: table,
         f"{chosen.family} {metric.label} {word}",
@@ -69,6 +70,7 @@ with reported():
         + data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
         title="Performance coloured by anisotropy",
         method="anisotropy",
+        at=lambda figure, theme: add_cursors(figure, chosen.step, chosen.scale, theme),
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -84,13 +86,16 @@ with reported():
         )
     with right:
         chart(
-            lambda theme: last_layer_curves.plain(lines, span=span, before_norm=before, **along, **shared, theme=theme),
+            lambda theme: last_layer_curves.plain(
+                lines, span=span, before_norm=before, scale=chosen.scale, **shared, theme=theme
+            ),
             lambda: lines.filter(regex="^(model|step|.*anisotropy.*|doubtful)$"),
             f"{chosen.family} {word}",
             "Mean cosine of what the head reads; near 1, all contexts look alike to the head.",
             data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="Last layer along training",
             method="anisotropy",
+            at=controls.cursor(chosen),
         )
     everywhere = data.last_layers()
     if everywhere["family"].nunique() > 1:
@@ -102,4 +107,5 @@ with reported():
             f"{everywhere[['family', 'model']].drop_duplicates().shape[0]} models, each on its family's text",
             title="Families side by side",
             method="anisotropy",
+            still=True,
         )

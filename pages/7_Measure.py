@@ -3,7 +3,7 @@
 import streamlit as st
 
 from saturation.families import registry
-from saturation.jobs import board, catalogue, hosting
+from saturation.jobs import board, hosting
 from saturation.jobs.request import MEASURES
 from saturation.ui import coverage, data, live, progress, published
 from saturation.ui.data import reported
@@ -18,7 +18,7 @@ if settings.mode == "demo":
     st.stop()
 
 with reported():
-    known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
+    known = data.checkpoints(chosen.family, chosen.model)
     known = coverage.with_queue(known, coverage.queued(data.waiting_measures(view.name)))
     st.caption(registry.family(chosen.family).description)
     refused = hosting.too_large(settings, chosen.family, chosen.model)

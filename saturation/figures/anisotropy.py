@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from saturation.figures import curves, film, labels, parts
 from saturation.figures.plain import Drawing, Plain
@@ -115,19 +116,23 @@ def _depth_frames(
         return []
     most = min(max(FRAME_LINES // len(names), LEAST_FRAMES), film.FRAMES)
     chosen = film.shown(len(played), int(np.argmin(np.abs(np.asarray(played) - step))), most)
-    lines = {}
-    for name in names:
-        rows = by_model[name].sort_values(["step", "layer"])
-        lines[name] = {
-            int(own["step"].iloc[0]): own[column].to_numpy(dtype=np.float32) for _, own in rows.groupby("step")
-        }
+    lines = {name: _by_step(by_model[name], column) for name in names}
     frames = []
     for shown in (int(played[index]) for index in chosen):
         data = []
-        for name, of_step in lines.items():
-            data.append({"type": "scatter", "y": of_step[nearest(list(of_step), shown)], "name": names[name]})
+        for name, (steps, values) in lines.items():
+            place = int(np.abs(steps - shown).argmin())
+            data.append({"type": "scatter", "y": values[place], "name": names[name]})
         frames.append({"name": str(shown), "data": data, "traces": list(range(len(data)))})
     return frames
+
+
+def _by_step(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+    """The steps of a model, and its values by layer at each."""
+    steps, layers = rows["step"].to_numpy(dtype=np.int64), rows["layer"].to_numpy(dtype=np.int64)
+    order = np.lexsort((layers, steps))
+    found, first = np.unique(steps[order], return_index=True)
+    return found, np.split(rows[column].to_numpy(dtype=np.float32)[order], first[1:])
 
 
 @Drawing

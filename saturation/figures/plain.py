@@ -46,9 +46,19 @@ class Plain:
         return go.Figure(self.data, self.layout, self.frames)
 
     def as_dict(self) -> Parts:
-        """What plotly.js reads: arrays in base 64, no number that JSON lacks."""
-        found = {"data": self.data, "layout": self.layout} | ({"frames": self.frames} if self.frames else {})
-        return dict(_sendable(found))
+        return {"data": self.data, "layout": self.layout} | ({"frames": self.frames} if self.frames else {})
+
+    def sendable(self) -> "Plain":
+        """As plotly.js reads it: arrays in base 64, no number that JSON lacks."""
+        found = Plain(_sendable(self.data), _sendable(self.layout))
+        found.frames = _sendable(self.frames)
+        return found
+
+    def copy(self) -> "Plain":
+        """A figure of its own to add to; what it has is shared."""
+        found = Plain(self.data, self.layout)
+        found.frames = self.frames
+        return found
 
 
 class Drawing(Generic[P]):

@@ -67,6 +67,7 @@ def panels(view: View, runs: list[str]) -> None:
         title="Side by side",
         method="saturation",
         depends=tuple(runs),
+        still=True,
     )
 
 
@@ -101,4 +102,5 @@ def depth_map(view: View, runs: list[str]) -> None:
         title="Difference by depth",
         method="anisotropy",
         depends=(first, second),
+        still=True,
     )

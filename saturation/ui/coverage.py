@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import labels
-from saturation.jobs import catalogue
 from saturation.jobs.estimate import estimate
 from saturation.jobs.request import MEASURES
 from saturation.ui import data
@@ -89,10 +88,10 @@ def plan(known: pd.DataFrame, measures: Sequence[str], which: str, picked: Seque
 
 def cost(family: str, model: str, known: pd.DataFrame, steps: Sequence[int], measures: Sequence[str]) -> None:
     """What the button would cost, and whether this machine can do it at all."""
-    sizes = catalogue.sizes(data.store(), family, model)
+    sizes = data.sizes(family, model)
     if sizes is None or not steps:
         return
-    found = estimate(data.store(), known, sizes, steps, measures)
+    found = estimate(data.store(), known, sizes, steps, measures, data.costs())
     st.caption(found.sentence(), help=f"Judged by {found.runs:,} earlier measurements; downloads are an upper bound.")
     if not found.fits:
         st.warning(

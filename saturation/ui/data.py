@@ -15,8 +15,9 @@ import streamlit as st
 from saturation import settings as configuration
 from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
-from saturation.jobs import head_tables, hosting
+from saturation.jobs import catalogue, head_tables, hosting
 from saturation.jobs import metrics as performance
+from saturation.jobs.memory import Sizes
 from saturation.jobs.metrics import Metric
 from saturation.jobs.verdict import judge_run, verdict_table
 from saturation.measures.verdict import RunVerdict, Thresholds
@@ -172,6 +173,20 @@ def playground() -> pd.DataFrame:
 
 def top_tokens(family: str, model: str, step: int) -> pd.DataFrame:
     return _ask("top_tokens", family, model, step)
+
+
+def checkpoints(family: str, model: str) -> pd.DataFrame:
+    """Every known step of a model, where its weights are and what is measured of it (`jobs.catalogue`)."""
+    return catalogue.checkpoints(settings(), store(), family, model, provenance(family, (model,)))
+
+
+def sizes(family: str, model: str) -> Sizes | None:
+    """What decides the cost of measuring a model (`jobs.catalogue`)."""
+    return catalogue.sizes(store(), family, model, _ask("models"))
+
+
+def costs() -> pd.DataFrame:
+    return _ask("costs")
 
 
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:

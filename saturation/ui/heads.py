@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, truncated_along_training
-from saturation.jobs import board, catalogue
+from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, parts, truncated_along_training
+from saturation.jobs import board
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
@@ -75,7 +75,7 @@ def section(view: View) -> None:
     own = data.truncated_heads(chosen.family, (chosen.model,))
     if own["step"].nunique() > 1:
         chart(
-            lambda theme: truncated_along_training.plain(own, cursor=chosen.step, theme=theme),
+            lambda theme: truncated_along_training.plain(own, theme=theme),
             lambda: own,
             view.name,
             "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank. A bright row that "
@@ -83,6 +83,7 @@ def section(view: View) -> None:
             drawn_from(own.assign(kind="truncated", text_name=None)),
             title="Truncated heads along training",
             method="truncated-heads",
+            at=lambda figure, theme: parts.add_cursor(figure, chosen.step, "linear", theme),
         )
     _form(view)
 
@@ -137,7 +138,7 @@ def _form(view: View) -> None:
             "text, for each rank at four learning rates; minutes for small models. Results appear as they are done; "
             "a job that is cancelled goes on where it stopped when it is started again."
         )
-        known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
+        known = data.checkpoints(chosen.family, chosen.model)
         weights = set(known.loc[known["available"], "step"])
         here = chosen.step in weights
         done = set(data.truncated_heads(chosen.family, (chosen.model,))["step"])

@@ -62,6 +62,7 @@ def law_section(view: View, shown: Shown) -> None:
             shown.drawn_from,
             title=TITLE,
             method="scaling-law",
+            still=True,
         )
     if law is not None:
         _words(view, law, found, fit_from)

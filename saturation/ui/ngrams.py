@@ -54,6 +54,7 @@ def section(view: View) -> None:
         title=TITLE,
         method="ngram",
         depends=tuple(shown),
+        still=True,
     )
     calculator(kept, error)
     _form(view)

@@ -9,7 +9,7 @@ import streamlit as st
 from saturation.figures import curves, labels, loss_panels, metric_curves
 from saturation.jobs import tables
 from saturation.jobs.metrics import COLUMNS, Metric
-from saturation.ui import data, thresholds
+from saturation.ui import controls, data, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
 from saturation.ui.pages import DATA
@@ -45,7 +45,6 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     options: dict[str, Any] = {
         "metric_title": metric.title,
         "higher_is_better": metric.higher_is_better,
-        "cursor": chosen.step,
         "scale": chosen.scale,
         "by": chosen.by,
         "span": shown.span,
@@ -61,6 +60,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         shown.drawn_from,
         title=f"{metric.label.capitalize() if metric.name in COLUMNS else metric.label} by size",
         method="saturation",
+        at=controls.cursor(chosen),
     )
     if shown.curve["model"].nunique() > 1:
         chart(
@@ -71,6 +71,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
             shown.drawn_from,
             title="All models on one axis",
             method="saturation",
+            at=controls.cursor(chosen),
         )
 
 

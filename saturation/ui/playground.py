@@ -75,6 +75,7 @@ def _figure(view: View, rows: pd.DataFrame) -> None:
         f"{inert(rows['software'].iloc[0])}",
         title=TITLE,
         method="playground",
+        still=True,
     )
     st.markdown(answer(rows, found))
 
