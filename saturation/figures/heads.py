@@ -197,11 +197,15 @@ def _lines(
     """A line for each model and kind of head, one legend entry a model, and entries that say what the dashes mean."""
     sizes = curves.sizes(frame)
     traces: Traces = []
+    ordered = frame.sort_values(x)
+    models, every = ordered["model"].to_numpy(dtype=object), ordered["kind"].to_numpy(dtype=object)
+    columns = {name: ordered[name].to_numpy(dtype=float) for name in {x, metric, "rank", "spread"}}
     for name, style in line_styles(sizes, theme, span).items():
-        own = frame[frame["model"] == name]
-        kinds = [kind for kind in DASHES if (own["kind"] == kind).any()]
+        own = models == name
+        kinds = [kind for kind in DASHES if (own & (every == kind)).any()]
         for kind in kinds:
-            line = _line(own[own["kind"] == kind].sort_values(x), x, metric, kind, style["color"])
+            rows = {key: values[own & (every == kind)] for key, values in columns.items()}
+            line = _line(rows, x, metric, kind, style["color"])
             words = {
                 "name": labels.model(name, sizes[name]),
                 "legendgroup": name,
@@ -212,14 +216,14 @@ def _lines(
     return traces + [_meaning(kind, theme) for kind in DASHES if (frame["kind"] == kind).any()]
 
 
-def _line(rows: pd.DataFrame, x: str, metric: str, kind: str, colour: str) -> dict[str, Any]:
-    spread = rows["spread"].to_numpy(dtype=float) if metric == "nats_per_token" else np.full(len(rows), np.nan)
+def _line(rows: dict[str, np.ndarray], x: str, metric: str, kind: str, colour: str) -> dict[str, Any]:
+    spread = rows["spread"] if metric == "nats_per_token" else np.full(len(rows[x]), np.nan)
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": rows[x].to_numpy(dtype=float),
-        "y": METRICS[metric][1] * rows[metric].to_numpy(dtype=float),
-        "customdata": rows["rank"].to_numpy(dtype=np.int64),
+        "x": rows[x],
+        "y": METRICS[metric][1] * rows[metric],
+        "customdata": rows["rank"].astype(np.int64),
         "text": [f"<br>seeds differ by {value:.2g}" if value > 0 else "" for value in spread],
         "line": {"width": 2, "color": colour, "dash": DASHES[kind]},
         "marker": {"size": 5, "color": colour, "symbol": "circle" if kind == "trained" else "circle-open"},

@@ -1,5 +1,7 @@
 """The Compare page: runs of any families on one axis, and where two of them differ."""
 
+from functools import cache
+
 import pandas as pd
 import streamlit as st
 
@@ -89,12 +91,12 @@ def depth_map(view: View, runs: list[str]) -> None:
     )
     rows = compare.layers_aligned(layers, read(view, runs[:2]))
     column = "centred_anisotropy" if view.selection.centred else "anisotropy"
-    table = compare.depth_difference(rows, second, first, column)
+    table = cache(lambda: compare.depth_difference(rows, second, first, column))
     chart(
         lambda theme: difference_map.plain(
-            table, second, first, view.selection.align, log_x=view.selection.scale == "log", theme=theme
+            table(), second, first, view.selection.align, log_x=view.selection.scale == "log", theme=theme
         ),
-        lambda: table.rename_axis("depth").reset_index(),
+        lambda: table().rename_axis("depth").reset_index(),
         f"{second} less {first}",
         "Where in depth (0 embedding, 1 what the head reads) and when the second run's states point the same way more "
         "(one colour) or less (the other) than the first's.",

@@ -15,7 +15,7 @@ import streamlit as st
 from saturation import settings as configuration
 from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
-from saturation.jobs import catalogue, head_tables, hosting
+from saturation.jobs import catalogue, head_tables, hosting, widths
 from saturation.jobs import metrics as performance
 from saturation.jobs.memory import Sizes
 from saturation.jobs.metrics import Metric
@@ -165,6 +165,38 @@ def _heads(path: str, signature: tuple[int, ...], family: str, models: tuple[str
 
 def ngrams() -> pd.DataFrame:
     return _ask("ngrams")
+
+
+def corpora() -> pd.DataFrame:
+    """The n-gram curves with a label for a reader (`jobs.widths.named`)."""
+    opened = store()
+    return _corpora(str(opened.path), opened.signature()).copy(deep=False)
+
+
+@kept(4)
+def _corpora(path: str, signature: tuple[int, ...]) -> pd.DataFrame:
+    return widths.named(ngrams())
+
+
+@dataclass(frozen=True)
+class Wide:
+    """What corpora ask for: rows of the widths by corpus, and what a larger vocabulary does, in words."""
+
+    table: pd.DataFrame
+    growth: list[str]
+
+
+def wide(names: tuple[str, ...], error: float) -> Wide:
+    """The widths that corpora of these labels ask for at a W-error (`jobs.widths`)."""
+    opened = store()
+    return _wide(str(opened.path), opened.signature(), names, error)
+
+
+@kept(64)
+def _wide(path: str, signature: tuple[int, ...], names: tuple[str, ...], error: float) -> Wide:
+    curves = corpora()
+    curves = curves[curves["label"].isin(names)]
+    return Wide(widths.calculator(curves, error), widths.growth(curves))
 
 
 def playground() -> pd.DataFrame:

@@ -12,9 +12,11 @@ from saturation.jobs.metrics import COLUMNS, Metric
 from saturation.ui import controls, data, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
+from saturation.ui.memory import Memory
 from saturation.ui.pages import DATA
 from saturation.ui.words import plain
 
+_tables = Memory(most=64)
 SHOWN = ["family", "model", "step", "value", "stderr", "floor", "trained_tokens", "source", "doubtful"]
 STEPS = ("onset_step", "anisotropy_turn", "entropy_turn")
 
@@ -138,7 +140,9 @@ def table_one(view: View) -> None:
     if best is None:
         st.caption("No metric of this model says which of its checkpoints is the best.")
         return
-    table = tables.best_and_final(evaluations, best)
+    opened = data.store()
+    about = (str(opened.path), opened.signature(), view.name, best)
+    table = _tables.get(about, lambda: tables.best_and_final(evaluations, best))
     at = ", ".join(labels.step(step) for step in sorted(table["best_step"].unique()))
     st.caption(
         f"{view.name} at step {at}, the evaluated one nearest to its best {by} (step {labels.step(best)}), and at its "
