@@ -37,13 +37,12 @@ with reported():
     view.toolbar(spectra)
     tiles(trajectory, chosen.step)
     chart(
-        lambda theme: linked_figure(
+        lambda theme: linked_figure.plain(
             trajectory,
             spectra,
             curve=curve,
             metric=(metric.label.capitalize(), metric.unit, bool(metric.higher_is_better)),
             turns={place.name: place.step for place in run.order} if run else {},
-            cursor=chosen.step,
             scale=chosen.scale,
             theme=theme,
         ),
@@ -55,6 +54,7 @@ with reported():
         title=TITLE,
         method="saturation",
         on_select=follow_click,
+        at=controls.cursor(chosen),
     )
     lab.section(view)
     runs.ranking(view)

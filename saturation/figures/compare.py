@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels, parts
 from saturation.figures.grid import domain, panel_note
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, edges
 from saturation.figures.theme import LIGHT, Theme, colour_bar, line_styles
@@ -26,9 +26,10 @@ PANELS = {
 HEIGHT, HEAD, FOOT = 190, 84, 52  # pixels of a panel, above them and below
 
 
+@Drawing
 def compare_panels(
     rows: pd.DataFrame, align: str = "step", *, log_x: bool = False, difference: str | None = None, theme: Theme = LIGHT
-) -> go.Figure:
+) -> Plain:
     """Loss, last-layer anisotropy and singular entropy (stacked) of several runs over what they are aligned by.
 
     rows: `jobs.compare.aligned`; with `difference`, the name of the run whose values are taken off, differences in the
@@ -119,6 +120,7 @@ def _line(
     }
 
 
+@Drawing
 def difference_map(
     table: pd.DataFrame,
     first: str,
@@ -127,7 +129,7 @@ def difference_map(
     *,
     log_x: bool = False,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Mean cosine of `first` less that of `second` (colour, -1 to 1) by what they are aligned by and layer depth.
 
     table: `jobs.compare.depth_difference`.

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels, parts
+from saturation.figures.plain import Plain
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
@@ -36,7 +36,7 @@ def along_training(
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
     height: int = 430,
-) -> go.Figure | None:
+) -> Plain | None:
     """Lines of `column` over the step for every model; None when nothing is measured.
 
     `hover` is a plotly template that writes %{y} with its unit. `by`: the column that colours the models, one of

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from saturation.figures import film, labels, parts
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.steps import StepScale, axis, edges, nearest, positions
 from saturation.figures.theme import ANISOTROPY_SCALE, LIGHT, Theme, colour_bar
 
@@ -15,6 +15,7 @@ MAP_END, PROFILE_START = 0.72, 0.78  # of the figure's width
 PLAYED = [1, 2]  # the traces that a frame moves: the line over the map, and the profile
 
 
+@Drawing
 def layer_map(
     layers: pd.DataFrame,
     *,
@@ -24,7 +25,7 @@ def layer_map(
     before_norm: bool = False,
     controls: bool = True,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Mean cosine of one model by training step (x) and layer (y): 0 the embedding, the top what the head reads.
 
     The profile at the right is of the step under the line; its frames play along training in the browser, by buttons

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels, parts
 from saturation.figures.heads import rank_axis
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.steps import StepScale
 from saturation.figures.theme import DASHES, LIGHT, Theme, line_styles
 
@@ -16,13 +16,14 @@ ROOM = 0.11  # of the axis between two words above it, for the width of a phone
 MARGIN = {"l": 62, "r": 16, "t": 72, "b": 52}
 
 
+@Drawing
 def ngram_curves(
     points: pd.DataFrame,
     *,
     scale: StepScale = "linear",
     error: float = 0.5,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """W-error (y, 0 to 1) by rank (x, linear or log), one line a corpus and tokenizer, with the band of an estimate.
 
     points: `jobs.widths.points`. Colour: size of the vocabulary; dash: corpora of one size. Horizontal: `error`.

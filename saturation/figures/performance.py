@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts, shades
 from saturation.figures.linked import domains
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme, line_styles
@@ -48,6 +48,7 @@ def shown_models(values: Mapping[str, float], most: int = MOST_PANELS) -> list[s
     return [names[place] for place in np.unique(np.round(np.linspace(0, len(names) - 1, most)).astype(int))]
 
 
+@Drawing
 def loss_panels(
     curve: pd.DataFrame,
     *,
@@ -59,7 +60,7 @@ def loss_panels(
     span: tuple[float, float] | None = None,
     onsets: Mapping[str, int] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Figure 1a of the paper: a metric along training, one panel a model, the smallest on top, on one step axis.
 
     curve: rows of `jobs.metrics.curve`. Each panel has its own range, which shows what follows the minimum; each line
@@ -107,20 +108,16 @@ def loss_panels(
         notes.append(parts.title(name, unit if place else f"{unit} · {metric_title}", high, theme))
     if len(names) < len(colouring):
         notes.append(parts.title("", f"{len(names)} of {len(colouring)} models", 1.0, theme) | RIGHT)
-    figure.add_traces(traces)
+    figure.add_traces(*traces)
     spikes = {"showspikes": True, "spikemode": "across", "spikesnap": "hovered data"}
     xaxis = axis(frame["step"].to_numpy(), scale) | {"anchor": traces[-1]["yaxis"]} | spikes
     parts.add_cursor(figure, cursor, scale, theme)
-    figure.layout.update(
-        layout,
-        xaxis=xaxis,
-        annotations=[*notes, *figure.layout.annotations],
-        shapes=[*shapes, *figure.layout.shapes],
-        overwrite=True,
-    )
+    drawn = {name: [*own, *figure.layout.get(name, ())] for name, own in (("annotations", notes), ("shapes", shapes))}
+    figure.layout |= layout | drawn | {"xaxis": xaxis}
     return figure
 
 
+@Drawing
 def metric_curves(
     curve: pd.DataFrame,
     *,
@@ -131,7 +128,7 @@ def metric_curves(
     by: str = "parameters",
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """A metric of all models on one axis, coloured by `by`; logarithmic where it spans decades.
 
     The axis holds the panels of `loss_panels`: the first descent leaves it, and a double click shows all.
@@ -147,10 +144,10 @@ def metric_curves(
         for _, rows in curve[curve["value"].notna()].groupby("model", sort=False)
     ]
     found = [limits for limits in ranges if limits is not None]
-    figure.update_yaxes(title={"text": metric_title + (", log" if logarithmic else "")})
+    figure.update(yaxis={"title": {"text": metric_title + (", log" if logarithmic else "")}})
     if found:
         limits = [min(low for low, _ in found), max(high for _, high in found)]
-        figure.update_yaxes({"range": limits} | (_log_axis(limits) if logarithmic else {}))
+        figure.update(yaxis={"range": limits} | (_log_axis(limits) if logarithmic else {}))
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import film, labels, parts
+from saturation.figures.plain import Drawing, Plain, scatter
 from saturation.figures.singular import Normalisation, drawn_ranks, log_ranks_shown, ratios
 from saturation.figures.steps import nearest
 from saturation.figures.theme import LIGHT, Theme
@@ -12,6 +12,7 @@ from saturation.figures.theme import LIGHT, Theme
 FILM_POINTS = 400
 
 
+@Drawing
 def spectrum_film(
     spectra: pd.DataFrame,
     *,
@@ -22,7 +23,7 @@ def spectrum_film(
     log_values: bool = False,
     controls: bool = True,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """The spectrum at one step, with frames that play along training in the browser.
 
     `divide`: over the largest value or over the sum; `log_ranks`, `log_values`: a log axis for either. The first and
@@ -40,8 +41,8 @@ def spectrum_film(
     figure = parts.blank(theme, 430, margin={"l": 58, "r": 14, "t": 48, "b": 52})
     hover = f"{found.words.hover} %{{y:.4g}} at rank %{{x:,}}<extra>%{{fullData.name}}</extra>"
     for index, dash, label in ((0, "dot", "first"), (-1, "dash", "last")):
-        figure.add_trace(
-            go.Scatter(
+        figure.add_traces(
+            scatter(
                 x=rows,
                 y=values[:, index],
                 mode="lines",
@@ -50,8 +51,8 @@ def spectrum_film(
                 hovertemplate=hover,
             )
         )
-    figure.add_trace(
-        go.Scatter(
+    figure.add_traces(
+        scatter(
             x=rows,
             y=values[:, at],
             mode="lines",
@@ -70,22 +71,23 @@ def spectrum_film(
     ]
     positive = values[values > 0]
     smallest, largest = float(positive.min()), float(positive.max())
-    figure.update_layout(
+    figure.update(
         xaxis={"title": {"text": "singular rank"}, "showline": True, "ticks": "outside"},
         yaxis={"title": {"text": found.words.title}, "range": [-0.02 * largest, 1.04 * largest]},
     )
     if log_ranks:
         ticks = log_ranks_shown(found.ranks)
         text = [f"{rank:,}" for rank in ticks]
-        figure.update_xaxes(type="log", range=[-0.02, float(np.log10(found.ranks)) + 0.02])
-        figure.update_xaxes(tickmode="array", tickvals=ticks, ticktext=text)
+        marked = {"tickmode": "array", "tickvals": ticks, "ticktext": text}
+        figure.update(xaxis={"type": "log", "range": [-0.02, float(np.log10(found.ranks)) + 0.02]} | marked)
     else:
-        figure.update_xaxes(range=[0.5 - 0.01 * found.ranks, found.ranks * 1.01 + 0.5])
+        figure.update(xaxis={"range": [0.5 - 0.01 * found.ranks, found.ranks * 1.01 + 0.5]})
     if log_values:
         low = max(smallest, 1e-8 * largest)
         values_shown, text = parts.log_ticks([low, largest])
-        figure.update_yaxes(type="log", range=[float(np.log10(low)) - 0.1, float(np.log10(largest)) + 0.1])
-        figure.update_yaxes(tickmode="array", tickvals=values_shown, ticktext=text)
+        marked = {"tickmode": "array", "tickvals": values_shown, "ticktext": text}
+        ends = [float(np.log10(low)) - 0.1, float(np.log10(largest)) + 0.1]
+        figure.update(yaxis={"type": "log", "range": ends} | marked)
     if controls:
         film.add_controls(figure, start, theme, theme.spectrum)
     return figure

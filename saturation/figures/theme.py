@@ -81,9 +81,14 @@ PAPER = Theme(
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
-@cache
 def template(theme: Theme) -> go.layout.Template:
     """The plotly template of a theme: every colour and font that a figure does not set itself."""
+    return go.layout.Template(plain_template(theme))
+
+
+@cache
+def plain_template(theme: Theme) -> dict[str, Any]:
+    """The same as plain dicts (`plain`)."""
     axis = {
         "gridcolor": theme.grid,
         "linecolor": theme.muted,
@@ -96,8 +101,8 @@ def template(theme: Theme) -> go.layout.Template:
         "spikethickness": 1,
         "spikedash": "dot",
     }
-    return go.layout.Template(
-        layout={
+    return {
+        "layout": {
             "paper_bgcolor": theme.background,
             "plot_bgcolor": theme.background,
             "font": {"family": theme.font, "color": theme.text, "size": 13},
@@ -126,7 +131,7 @@ def template(theme: Theme) -> go.layout.Template:
                 "activecolor": theme.text,
             },
         }
-    )
+    }
 
 
 def colour_bar(theme: Theme, top: float = 1.0) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def width_for(ranks: np.ndarray, w_error: np.ndarray, error: float) -> int:
 def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
     """One row a curve: the widths for a W-error of a half and of `error`, models as wide, W-error at common widths."""
     rows = []
+    models = known_models()
     for row in _records(curves):
         values = {f"{width}": w_error_at(row["ranks"], row["w_error"], width) for width in COMMON_WIDTHS}
         rows.append(
@@ -108,7 +109,7 @@ def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
                 "tokens": row["tokens"],
                 "rank_at_half": row["rank_at_half"],
                 "width": (width := width_for(row["ranks"], row["w_error"], error)),
-                "as_wide": examples(width, 2),
+                "as_wide": examples(width, 2, models),
                 **values,
             }
         )
@@ -127,9 +128,12 @@ def known_models() -> pd.DataFrame:
     return frame.sort_values("hidden_size", kind="stable", ignore_index=True)
 
 
-def examples(width: int, most: int = 3) -> str:
-    """Known models of the least hidden size that is at least `width`, one a family, in words; no copies by seed."""
-    models = known_models()
+def examples(width: int, most: int = 3, models: pd.DataFrame | None = None) -> str:
+    """Known models of the least hidden size that is at least `width`, one a family, in words; no copies by seed.
+
+    models: `known_models`, where it is there.
+    """
+    models = known_models() if models is None else models
     wide = models[(models["hidden_size"] >= width) & ~models["model"].str.contains("-seed")]
     if wide.empty:
         return "no known model is that wide"

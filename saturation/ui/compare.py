@@ -1,5 +1,7 @@
 """The Compare page: runs of any families on one axis, and where two of them differ."""
 
+from functools import cache
+
 import pandas as pd
 import streamlit as st
 
@@ -55,7 +57,9 @@ def panels(view: View, runs: list[str]) -> None:
     if base:
         shown = compare.less(shown, base)
     chart(
-        lambda theme: compare_panels(shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=theme),
+        lambda theme: compare_panels.plain(
+            shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=theme
+        ),
         lambda: shown,
         f"{' and '.join(runs[:3])} by {chosen.align}",
         f"Each line less that of {base} at the same place: above zero it lies higher."
@@ -64,6 +68,8 @@ def panels(view: View, runs: list[str]) -> None:
         texts(rows),
         title="Side by side",
         method="saturation",
+        depends=tuple(runs),
+        still=True,
     )
 
 
@@ -85,16 +91,18 @@ def depth_map(view: View, runs: list[str]) -> None:
     )
     rows = compare.layers_aligned(layers, read(view, runs[:2]))
     column = "centred_anisotropy" if view.selection.centred else "anisotropy"
-    table = compare.depth_difference(rows, second, first, column)
+    table = cache(lambda: compare.depth_difference(rows, second, first, column))
     chart(
-        lambda theme: difference_map(
-            table, second, first, view.selection.align, log_x=view.selection.scale == "log", theme=theme
+        lambda theme: difference_map.plain(
+            table(), second, first, view.selection.align, log_x=view.selection.scale == "log", theme=theme
         ),
-        lambda: table.rename_axis("depth").reset_index(),
+        lambda: table().rename_axis("depth").reset_index(),
         f"{second} less {first}",
         "Where in depth (0 embedding, 1 what the head reads) and when the second run's states point the same way more "
         "(one colour) or less (the other) than the first's.",
         f"{second} and {first}, interpolated on the checkpoints of the former",
         title="Difference by depth",
         method="anisotropy",
+        depends=(first, second),
+        still=True,
     )

@@ -1,6 +1,6 @@
 """The selection's widgets, kept in step with the address (see `selection` for why by hand)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from saturation.families import registry
-from saturation.figures import labels
+from saturation.figures import Theme, labels, parts
+from saturation.figures.plain import Plain
 from saturation.figures.singular import sketches
 from saturation.ui import data, film
 from saturation.ui.pages import Page
@@ -121,6 +122,11 @@ def _held_number(key: str, last: Selection) -> float | None:
     if value is None:
         return last.numbers.get(key)
     return None if value == st.session_state.get(f"_default_{key}") else value
+
+
+def cursor(selection: Selection) -> Callable[[Plain, Theme], None]:
+    """Draws the step cursor of a selection over a figure that has none."""
+    return lambda figure, theme: parts.add_cursor(figure, selection.step, selection.scale, theme)
 
 
 def move_to(step: int) -> None:

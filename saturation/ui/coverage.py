@@ -125,7 +125,9 @@ def cost(asked: Sequence[tuple[pd.DataFrame, Sizes | None, Sequence[int]]], meas
     if not taken:
         return None
     found = [
-        estimate(data.store(), known, sizes, steps, measures) for known, sizes, steps in taken if sizes is not None
+        estimate(data.store(), known, sizes, steps, measures, data.costs())
+        for known, sizes, steps in taken
+        if sizes is not None
     ]
     if len(found) < len(taken):
         st.caption("What it costs is not known before: the sizes of a model are not stated.")

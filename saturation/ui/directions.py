@@ -8,7 +8,7 @@ import streamlit as st
 from saturation.figures import alignment_curves, alignment_table, labels
 from saturation.figures.steps import nearest
 from saturation.figures.theme import Theme
-from saturation.ui import data, empty
+from saturation.ui import controls, data, empty
 from saturation.ui.chart import chart, slug
 from saturation.ui.frame import View
 
@@ -30,9 +30,7 @@ def section(view: View) -> None:
     word = "as the softmax sees it" if chosen.centred else "as stored"
     drawn_from = data.drawn_from(chosen.family, ("alignment",), (chosen.model,))
     chart(
-        lambda theme: alignment_curves(
-            rows, cursor=chosen.step, scale=chosen.scale, centred=chosen.centred, theme=theme
-        ),
+        lambda theme: alignment_curves.plain(rows, scale=chosen.scale, centred=chosen.centred, theme=theme),
         lambda: alignment_table(rows),
         f"{view.name} {word}",
         "Each line is a left singular vector of the head, by its rank at that step. Near 1 above, it moves all logits "
@@ -43,6 +41,7 @@ def section(view: View) -> None:
         drawn_from,
         title=TITLE,
         method="alignment",
+        at=controls.cursor(chosen),
     )
     step = nearest(rows["step"].to_numpy(), chosen.step or 0)
     st.markdown(answer(rows, step, chosen.step))

@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, truncated_along_training
-from saturation.jobs import board, catalogue
+from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, parts, truncated_along_training
+from saturation.jobs import board
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
@@ -33,7 +33,7 @@ def section(view: View) -> None:
     span, at = data.span(chosen.family), shown_steps(table)
     accuracy = chosen.head_metric == "accuracy"
     chart(
-        lambda theme: heads_by_rank(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=theme),
+        lambda theme: heads_by_rank.plain(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=theme),
         lambda: table,
         f"{chosen.family} {chosen.head_metric} {at}",
         "Solid: heads of that rank trained on the model's frozen last states, dashed: its own head cut to that rank, "
@@ -46,7 +46,7 @@ def section(view: View) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            lambda theme: loss_by_w_error(table, span=span, theme=theme),
+            lambda theme: loss_by_w_error.plain(table, span=span, theme=theme),
             lambda: table,
             f"{chosen.family} {at}",
             "The same losses against what the rank costs the model's own head: 0 is the whole head, 1 nothing of it.",
@@ -58,7 +58,7 @@ def section(view: View) -> None:
         if len(found.tried):
             tried = found.tried
             chart(
-                lambda theme: learning_rates(tried, span=span, theme=theme),
+                lambda theme: learning_rates.plain(tried, span=span, theme=theme),
                 lambda: tried,
                 f"{chosen.family} {at}",
                 "The learning rate with the lowest validation loss at each rank, among those tried (small marks).",
@@ -75,7 +75,7 @@ def section(view: View) -> None:
     own = data.truncated_heads(chosen.family, (chosen.model,))
     if own["step"].nunique() > 1:
         chart(
-            lambda theme: truncated_along_training(own, cursor=chosen.step, theme=theme),
+            lambda theme: truncated_along_training.plain(own, theme=theme),
             lambda: own,
             view.name,
             "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank. A bright row that "
@@ -83,6 +83,7 @@ def section(view: View) -> None:
             drawn_from(own.assign(kind="truncated", text_name=None)),
             title="Truncated heads along training",
             method="truncated-heads",
+            at=lambda figure, theme: parts.add_cursor(figure, chosen.step, "linear", theme),
         )
     _form(view)
 
@@ -137,7 +138,7 @@ def _form(view: View) -> None:
             "text, for each rank at four learning rates; minutes for small models. Results appear as they are done; "
             "a job that is cancelled goes on where it stopped when it is started again."
         )
-        known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
+        known = data.checkpoints(chosen.family, chosen.model)
         weights = set(known.loc[known["available"], "step"])
         here = chosen.step in weights
         done = set(data.truncated_heads(chosen.family, (chosen.model,))["step"])

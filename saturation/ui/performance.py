@@ -9,12 +9,14 @@ import streamlit as st
 from saturation.figures import curves, labels, loss_panels, metric_curves
 from saturation.jobs import tables
 from saturation.jobs.metrics import COLUMNS, Metric
-from saturation.ui import data, thresholds
+from saturation.ui import controls, data, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
+from saturation.ui.memory import Memory
 from saturation.ui.pages import DATA
 from saturation.ui.words import plain
 
+_tables = Memory(most=64)
 SHOWN = ["family", "model", "step", "value", "stderr", "floor", "trained_tokens", "source", "doubtful"]
 STEPS = ("onset_step", "anisotropy_turn", "entropy_turn")
 
@@ -45,7 +47,6 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     options: dict[str, Any] = {
         "metric_title": metric.title,
         "higher_is_better": metric.higher_is_better,
-        "cursor": chosen.step,
         "scale": chosen.scale,
         "by": chosen.by,
         "span": shown.span,
@@ -53,7 +54,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     onsets = verdicts[verdicts["onset_step"].notna()]
     since = dict(zip(onsets["model"], onsets["onset_step"], strict=True))
     chart(
-        lambda theme: loss_panels(shown.curve, **options, onsets=since, theme=theme),
+        lambda theme: loss_panels.plain(shown.curve, **options, onsets=since, theme=theme),
         lambda: shown.curve[SHOWN],
         name,
         "One panel a model, the smallest on top, each on its own scale: the line is the stronger the nearer it is to "
@@ -61,16 +62,18 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         shown.drawn_from,
         title=f"{metric.label.capitalize() if metric.name in COLUMNS else metric.label} by size",
         method="saturation",
+        at=controls.cursor(chosen),
     )
     if shown.curve["model"].nunique() > 1:
         chart(
-            lambda theme: metric_curves(shown.curve, **options, theme=theme),
+            lambda theme: metric_curves.plain(shown.curve, **options, theme=theme),
             lambda: shown.curve[SHOWN],
             name,
             "The same values on one scale, which shows what follows the first descent.",
             shown.drawn_from,
             title="All models on one axis",
             method="saturation",
+            at=controls.cursor(chosen),
         )
 
 
@@ -137,7 +140,9 @@ def table_one(view: View) -> None:
     if best is None:
         st.caption("No metric of this model says which of its checkpoints is the best.")
         return
-    table = tables.best_and_final(evaluations, best)
+    opened = data.store()
+    about = (str(opened.path), opened.signature(), view.name, best)
+    table = _tables.get(about, lambda: tables.best_and_final(evaluations, best))
     at = ", ".join(labels.step(step) for step in sorted(table["best_step"].unique()))
     st.caption(
         f"{view.name} at step {at}, the evaluated one nearest to its best {by} (step {labels.step(best)}), and at its "
