@@ -42,7 +42,7 @@ with reported():
             spectra,
             curve=curve,
             metric=(metric.label.capitalize(), metric.unit, bool(metric.higher_is_better)),
-            turns={place.name: place.step for place in run.order} if run else {},
+            turns=run.marks() if run else {},
             scale=chosen.scale,
             theme=theme,
         ),

@@ -120,7 +120,7 @@ def test_turns_are_marked_in_their_own_panels():
     figure = linked_figure(frames.trajectory(), frames.spectra(), turns={"performance": 4, "singular_entropy": 2})
     marks = {shape.name: (shape.x0, shape.yref) for shape in figure.layout.shapes if shape.name.startswith("turn")}
     assert marks == {"turn of performance": (4, "y domain"), "turn of singular_entropy": (2, "y3 domain")}
-    assert {note.text for note in figure.layout.annotations} >= {"turns at 4", "turns at 2"}
+    assert {note.text for note in figure.layout.annotations} >= {"saturated since 4", "turns at 2"}
 
 
 def test_panels_without_measurements_say_so():

@@ -47,7 +47,8 @@ def linked_figure(
 
     `trajectory`: rows of one model (`queries.trajectory`); `spectra`: `queries.spectra` of the same model.
     `curve`: values of another metric than the loss (`jobs.metrics.curve`); `metric`: its name, unit, and whether
-    higher is better. `turns`: where performance, anisotropy or singular_entropy turned, marked in its panel.
+    higher is better. `turns`: where anisotropy or singular_entropy turned, and since when performance is saturated
+    (`RunVerdict.marks`), each marked in its panel.
     Loss is in nats per token, anisotropy a mean cosine, singular entropy in nats. Doubtful checkpoints are
     drawn hollow and left out of the lines. Hovering shows all panels at one step.
     """
@@ -203,9 +204,10 @@ def _marks(figure: Plain, frame: pd.DataFrame, mapped: singular.Ratios | None, s
 
 
 def _turns(figure: Plain, turns: Mapping[str, int], scale: StepScale, theme: Theme) -> None:
-    """A dashed line at each turn, within the panel of what turned."""
+    """A line at each turn, within the panel of what turned: dashed, and for performance as on its own page."""
     for name, step in turns.items():
         yaxis = {"performance": "y", "anisotropy": "y2", "singular_entropy": "y3"}[name]
+        words, dash = ("saturated since", "dot") if name == "performance" else ("turns at", "dash")
         place = float(positions([step], scale)[0])
         figure.add_shape(
             type="line",
@@ -215,11 +217,11 @@ def _turns(figure: Plain, turns: Mapping[str, int], scale: StepScale, theme: The
             x1=place,
             y0=0,
             y1=1,
-            line={"color": theme.warning, "width": 1.5, "dash": "dash"},
+            line={"color": theme.warning, "width": 1.5, "dash": dash},
             name=f"turn of {name}",
         )
         figure.add_annotation(
-            text=f"turns at {labels.short_step(step)}",
+            text=f"{words} {labels.step(step)}",
             x=place,
             xref="x",
             y=1,

@@ -86,10 +86,8 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     if shown.metric.higher_is_better is None:
         st.caption(f"Whether more or less of {shown.metric.label} is better is not stated, so nothing is judged.")
         return
-    limits = thresholds.in_force(view)
     st.caption(
-        f"By {shown.metric.label}, worst first. Saturated: ends at least {100 * limits.least_rise:g} % worse than "
-        f"at best, and by more than all but {100 * limits.significance:g} % of runs that only improve show by chance. "
+        f"By {shown.metric.label}, worst first. {thresholds.rule(view)} "
         "Anisotropy and singular entropy turn where a lasting late rise begins; the order is of these and of the best "
         "step, = where the checkpoints cannot tell. None of it shows a cause."
     )
@@ -111,7 +109,7 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
             "best_value": number("best", format="%.4g"),
             "final_value": number("final", format="%.4g"),
             "degradation": number("final worse by", format="%.2f %%"),
-            "p_value": number("chance", format="%.3g", help="Of such a rise in a run that only improves."),
+            "p_value": number("chance", format="%.3g", help=thresholds.CHANCE),
             "anisotropy_turn": "anisotropy turns",
             "anisotropy_last": number("anisotropy at the end", format="%.2f"),
             "entropy_turn": "entropy turns",

@@ -20,12 +20,16 @@ def ranking(view: View) -> None:
         return
     found = data.verdicts(chosen.family, models, metric.name, thresholds.in_force(view))
     st.subheader(f"All {len(found)} runs, by how much they got worse", anchor=False)
-    st.caption(f"Last {metric.label} against the best. Click a row's box to open that run.")
+    st.caption(
+        f"Last {metric.label} against the best. {thresholds.rule(view)} What is worse without that is not called "
+        "saturated. Click a row's box to open that run."
+    )
     shown = pd.DataFrame(
         {
             "run": found["model"],
             "verdict": found["verdict"],
             "worse by": 100 * found["degradation"],
+            "chance": found["p_value"],
             "since": labels.steps(found["onset_step"].astype("float64")),
             "best": found["best_value"],
             "last": found["final_value"],
@@ -48,6 +52,7 @@ def ranking(view: View) -> None:
         column_config={
             "run": st.column_config.TextColumn(pinned=True),
             "worse by": number(format="%.2f %%", help="The last value against the best, relative."),
+            "chance": number(format="%.3g", help=thresholds.CHANCE),
             "best": number(f"best {metric.label}", format="%.4g"),
             "last": number(f"last {metric.label}", format="%.4g"),
             "anisotropy": number(format="%.2f", help="Of the last layer, at the last checkpoint."),
