@@ -3,10 +3,22 @@
 import json
 import re
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
+import pytest
 import result_files
-from conftest import serving, settled
+from conftest import copy_of, serving, settled
+
+
+@pytest.fixture(scope="module")
+def server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What is brought in here, no other file sees."""
+    folder = copy_of(cache, tmp_path_factory.mktemp("data"))
+    with serving(folder, folder / "server.log") as address:
+        yield address
+
 
 HOSTILE = "<img src=x onerror=alert(1)> **b** [l](http:x) $a$ :red[r].json"
 
@@ -15,70 +27,68 @@ def upload(name: str, content: dict) -> dict:
     return {"name": name, "mimeType": "application/json", "buffer": json.dumps(content).encode()}
 
 
-def test_results_are_uploaded_and_shown(browse, copied_cache, tmp_path):
-    with serving(copied_cache, tmp_path / "data.log") as server:
-        page = browse(f"{server}/Data?family=pythia&model=70m")
-        files = [
-            upload("70m_step3000.json", result_files.old()),
-            upload("results_2026-01-01T10-00-00.5.json", result_files.new()),
-            upload(HOSTILE, {"anything": 1}),
-        ]
-        page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(files)
-        page.get_by_role("button", name="Import").click()
-        report = page.locator(".st-key-import-report")
-        report.get_by_text("8 results of 2 files").wait_for()
-        settled(page)
-        problem = report.locator("li")
-        assert problem.inner_text() == (
-            f"{HOSTILE} – It is no result file of the LM Evaluation Harness: it has no `results`."
-        )
-        assert problem.locator("img, a, .katex, code").count() == 0
+def test_results_are_uploaded_and_shown(browse, server):
+    page = browse(f"{server}/Data?family=pythia&model=70m")
+    files = [
+        upload("70m_step3000.json", result_files.old()),
+        upload("results_2026-01-01T10-00-00.5.json", result_files.new()),
+        upload(HOSTILE, {"anything": 1}),
+    ]
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(files)
+    page.get_by_role("button", name="Import").click()
+    report = page.locator(".st-key-import-report")
+    report.get_by_text("8 results of 2 files").wait_for()
+    settled(page)
+    problem = report.locator("li")
+    assert problem.inner_text() == (
+        f"{HOSTILE} – It is no result file of the LM Evaluation Harness: it has no `results`."
+    )
+    assert problem.locator("img, a, .katex, code").count() == 0
 
-        buttons = page.locator(".st-key-file-evaluations-pythia-70m-CSV button").first
-        buttons.wait_for()
-        with page.expect_download() as waiting:
-            buttons.click()
-        lines = waiting.value.path().read_text().splitlines()
-        assert waiting.value.suggested_filename == "evaluations-pythia-70m.csv"
-        assert len(lines) == 1 + 4
-        assert any(line.startswith("pythia,70m,3000,lambada_openai,perplexity,0,142.5,5.5,False") for line in lines)
+    buttons = page.locator(".st-key-file-evaluations-pythia-70m-CSV button").first
+    buttons.wait_for()
+    with page.expect_download() as waiting:
+        buttons.click()
+    lines = waiting.value.path().read_text().splitlines()
+    assert waiting.value.suggested_filename == "evaluations-pythia-70m.csv"
+    assert len(lines) == 1 + 4
+    assert any(line.startswith("pythia,70m,3000,lambada_openai,perplexity,0,142.5,5.5,False") for line in lines)
 
-        with page.expect_download() as waiting:
-            page.locator(".st-key-file-evaluations-pythia-70m-Parquet button").first.click()
-        assert waiting.value.suggested_filename == "evaluations-pythia-70m.parquet"
-        values = pd.read_parquet(waiting.value.path())
-        assert values.loc[values["metric"] == "perplexity", "value"].tolist() == [142.5]
+    with page.expect_download() as waiting:
+        page.locator(".st-key-file-evaluations-pythia-70m-Parquet button").first.click()
+    assert waiting.value.suggested_filename == "evaluations-pythia-70m.parquet"
+    values = pd.read_parquet(waiting.value.path())
+    assert values.loc[values["metric"] == "perplexity", "value"].tolist() == [142.5]
 
-        page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text(re.compile(r"\d+ rows in ")).wait_for()
-        with page.expect_download() as waiting:
-            page.locator(".st-key-file-query-CSV button").first.click()
-        assert waiting.value.path().read_text().startswith("family,model,best_loss,best_step,last_loss,worse")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text(re.compile(r"\d+ rows in ")).wait_for()
+    with page.expect_download() as waiting:
+        page.locator(".st-key-file-query-CSV button").first.click()
+    assert waiting.value.path().read_text().startswith("family,model,best_loss,best_step,last_loss,worse")
 
-        with page.expect_download() as waiting:
-            page.get_by_role("button", name="Download the pack").click()
-        assert waiting.value.suggested_filename == "pythia-70m.pack.zip"
-        with zipfile.ZipFile(waiting.value.path()) as archive:
-            assert json.loads(archive.read("manifest.json"))["rows"]["evaluations"] == 4
-        assert report.is_visible()
-        report.get_by_role("button", name="Dismiss").click()
-        report.wait_for(state="detached")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the pack").click()
+    assert waiting.value.suggested_filename == "pythia-70m.pack.zip"
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert json.loads(archive.read("manifest.json"))["rows"]["evaluations"] == 4
+    assert report.is_visible()
+    report.get_by_role("button", name="Dismiss").click()
+    report.wait_for(state="detached")
 
-        page.get_by_test_id("stSidebar").get_by_role("link", name="Performance").click()
-        page.get_by_text(re.compile("Performance · pythia/70m")).wait_for()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Performance").click()
+    page.get_by_text(re.compile("Performance · pythia/70m")).wait_for()
 
 
-def test_a_phone_shows_the_report_without_sideways_scrolling(browse, copied_cache, tmp_path):
-    with serving(copied_cache, tmp_path / "data.log") as server:
-        page = browse(f"{server}/Data?family=pythia&model=70m", viewport={"width": 390, "height": 844}, has_touch=True)
-        files = [upload("70m_step3000.json", result_files.old()), upload(HOSTILE, {})]
-        page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(files)
-        page.get_by_role("button", name="Import").click()
-        report = page.locator(".st-key-import-report")
-        report.wait_for()
-        settled(page)
-        widths = "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
-        assert max(page.evaluate(widths)) <= 390
-        box = report.bounding_box()
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= 390
+def test_a_phone_shows_the_report_without_sideways_scrolling(browse, server):
+    page = browse(f"{server}/Data?family=pythia&model=70m", viewport={"width": 390, "height": 844}, has_touch=True)
+    files = [upload("70m_step3000.json", result_files.old()), upload(HOSTILE, {})]
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(files)
+    page.get_by_role("button", name="Import").click()
+    report = page.locator(".st-key-import-report")
+    report.wait_for()
+    settled(page)
+    widths = "[document.documentElement.scrollWidth, document.querySelector('[data-testid=stMain]').scrollWidth]"
+    assert max(page.evaluate(widths)) <= 390
+    box = report.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
