@@ -129,7 +129,7 @@ def browse(chromium, request: pytest.FixtureRequest) -> Callable[..., object]:
         opened = chromium.new_context(**options | context)
         request.addfinalizer(opened.close)
         page = opened.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.goto(address)
         settled(page)
         return page
