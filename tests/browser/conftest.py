@@ -121,15 +121,17 @@ def chromium() -> Iterator[object]:
 def browse(chromium, request: pytest.FixtureRequest) -> Callable[..., object]:
     """Open an address in a browser context of its own and wait until the page is drawn.
 
-    Without a wish for motion: what pulses while a page waits costs a processor more than the page does.
+    prepare: a script that runs before those of the page. Without a wish for motion: what pulses while a page waits costs a processor more than the page does.
     """
 
-    def open_address(address: str, **context: object) -> object:
+    def open_address(address: str, prepare: str | None = None, **context: object) -> object:
         options = {"viewport": {"width": 1280, "height": 1000}, "accept_downloads": True, "reduced_motion": "reduce"}
         opened = chromium.new_context(**options | context)
         request.addfinalizer(opened.close)
         page = opened.new_page()
         page.set_default_timeout(60_000)
+        if prepare:
+            page.add_init_script(prepare)
         page.goto(address)
         settled(page)
         return page

@@ -37,3 +37,27 @@ def look(page) -> tuple[str, str]:
     return figure(page, "by-depth")["paper"], "#" + "".join(
         f"{int(part):02x}" for part in re.findall(r"\d+", background)
     )
+
+
+def save(page, kind: str, title: str | None = None) -> tuple[str, bytes]:
+    """Name and content of a file of the dialog; with `title`, of the dialog that its figure's button opens."""
+    if title:
+        page.locator(f".st-key-save-{title} button").first.click()
+        page.locator(".st-key-saved-figure .main-svg .cartesianlayer .subplot").first.wait_for()
+        page.wait_for_timeout(300)
+    with page.expect_download() as waiting:
+        page.locator(".st-key-save-buttons").get_by_role("button", name=kind, exact=True).click()
+    return waiting.value.suggested_filename, waiting.value.path().read_bytes()
+
+
+def nameless(page) -> list[str]:
+    """Controls that a screen reader could not name, as the browser itself computes names."""
+    controls = {"button", "link", "textbox", "combobox", "slider", "spinbutton", "checkbox", "radio", "switch", "tab"}
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    return [
+        f"{node['role']['value']} {node.get('backendDOMNodeId')}"
+        for node in nodes
+        if not node["ignored"]
+        and node["role"]["value"] in controls
+        and not node.get("name", {}).get("value", "").strip()
+    ]

@@ -1,5 +1,6 @@
 """The Data page as a visitor uses it: files in, a report that stays, a pack and a table out."""
 
+import io
 import json
 import re
 import zipfile
@@ -10,6 +11,9 @@ import pandas as pd
 import pytest
 import result_files
 from conftest import copy_of, serving, settled
+from looking import VIEW
+
+from saturation.settings import BUNDLED
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +96,66 @@ def test_a_phone_shows_the_report_without_sideways_scrolling(browse, server):
     box = report.bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
+
+
+REFUSED = "is not available here"
+ONE = "Only one query at a time is answered, and only one that reads"
+# No two in a row are refused with the same words: a sentence that is found is that of the last query.
+QUERIES = [
+    ("SELECT * FROM read_csv('/etc/passwd')", f"The function read_csv {REFUSED}"),
+    ("COPY (SELECT 1) TO '/tmp/taken.csv'", ONE),
+    ("SELECT * FROM read_text('/etc/passwd')", f"The function read_text {REFUSED}"),
+    ("ATTACH '/tmp/taken.duckdb' AS x", ONE),
+    ("SELECT * FROM '/etc/passwd'", "There is no table '/etc/passwd' here"),
+    ("INSTALL httpfs", ONE),
+    ("SELECT getenv('HOME')", f"The function getenv {REFUSED}"),
+    ("PRAGMA database_list", ONE),
+    ("SELECT * FROM glob('/etc/*')", f"The function glob {REFUSED}"),
+    ("SELECT 1; DROP TABLE texts", ONE),
+]
+
+
+def test_queries_that_reach_outside_are_refused_in_a_sentence(browse, server):
+    page = browse(f"{server}/Data{VIEW}")
+    field = page.get_by_role("textbox", name="Query")
+    for sql, said in QUERIES:
+        field.fill(sql)
+        page.get_by_role("button", name="Run", exact=True).click()
+        alert = page.get_by_test_id("stAlert").filter(has_text=said)
+        alert.wait_for()
+        assert "\n" not in alert.inner_text().strip()
+    settled(page)
+    assert page.get_by_text("root:").count() == 0
+    assert page.locator(".st-key-file-query-CSV").count() == 0
+
+
+def pack(name: str, **changed: bytes) -> dict:
+    """The bundled pack as it is uploaded, with some of its entries replaced or added."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(BUNDLED / "packs" / "lab.pack.zip") as bundled:
+        entries = {entry: bundled.read(entry) for entry in bundled.namelist()} | changed
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content)
+    return {"name": name, "mimeType": "application/zip", "buffer": held.getvalue()}
+
+
+def test_packs_that_reach_outside_or_swell_are_refused_in_a_sentence(browse, server):
+    page = browse(f"{server}/Data{VIEW}")
+    files = [
+        pack("a.pack.zip", **{"../escaped.txt": b"x"}),
+        pack("b.pack.zip", **{"/etc/escaped": b"x"}),
+        pack("c.pack.zip", **{"texts.parquet": bytes(300_000_000)}),
+    ]
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(files)
+    page.get_by_role("button", name="Import").click()
+    report = page.locator(".st-key-import-report")
+    report.get_by_text("Nothing was imported.").wait_for()
+    problems = report.locator("li").all_inner_texts()
+    assert len(problems) == len(files)
+    for problem, name, said in zip(
+        problems, "abc", ("'../escaped.txt', which is no table", "'/etc/escaped', which is no table", "300 MB"), strict=True
+    ):
+        assert problem.startswith(f"{name}.pack.zip – ")
+        assert said in problem
+        assert "\n" not in problem

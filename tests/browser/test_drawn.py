@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import settled
-from looking import VIEW, address
+from looking import nameless, VIEW, address
 
 # How many figures a page has, and words of a line that tells what they were drawn from.
 FIGURES = {
@@ -36,6 +36,7 @@ def test_each_page_draws_its_figures_on_a_desk_and_on_a_phone(browse, server, pa
     assert page.get_by_test_id("stException").count() == 0
     assert page.get_by_test_id("stAlert").count() == 0
     assert page.get_by_text(drawn_from).count() >= 1
+    assert nameless(page) == []
     page.set_viewport_size(PHONE)
     page.wait_for_function(f"({WIDEST})() <= {PHONE['width']}")
 

@@ -7,22 +7,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from looking import VIEW, chart, look
+from looking import save, VIEW, chart, look
 from pypdf import PdfReader
 
 from saturation.figures import DARK
 from saturation.store import Store, queries
-
-
-def save(page, kind: str, title: str | None = None) -> tuple[str, bytes]:
-    """Name and content of a file of the dialog; with `title`, of the dialog that its figure's button opens."""
-    if title:
-        page.locator(f".st-key-save-{title} button").first.click()
-        page.locator(".st-key-saved-figure .main-svg .cartesianlayer .subplot").first.wait_for()
-        page.wait_for_timeout(300)
-    with page.expect_download() as waiting:
-        page.locator(".st-key-save-buttons").get_by_role("button", name=kind, exact=True).click()
-    return waiting.value.suggested_filename, waiting.value.path().read_bytes()
 
 
 def test_a_figure_is_saved_in_every_format(browse, server, cache):
