@@ -121,7 +121,8 @@ def chromium() -> Iterator[object]:
 def browse(chromium, request: pytest.FixtureRequest) -> Callable[..., object]:
     """Open an address in a browser context of its own and wait until the page is drawn.
 
-    prepare: a script that runs before those of the page. Without a wish for motion: what pulses while a page waits costs a processor more than the page does.
+    prepare: a script that runs before those of the page. Contexts ask for no motion: what pulses while a page waits
+    costs a processor more than the page does.
     """
 
     def open_address(address: str, prepare: str | None = None, **context: object) -> object:

@@ -154,7 +154,10 @@ def test_packs_that_reach_outside_or_swell_are_refused_in_a_sentence(browse, ser
     problems = report.locator("li").all_inner_texts()
     assert len(problems) == len(files)
     for problem, name, said in zip(
-        problems, "abc", ("'../escaped.txt', which is no table", "'/etc/escaped', which is no table", "300 MB"), strict=True
+        problems,
+        "abc",
+        ("'../escaped.txt', which is no table", "'/etc/escaped', which is no table", "300 MB"),
+        strict=True,
     ):
         assert problem.startswith(f"{name}.pack.zip – ")
         assert said in problem

@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import settled
-from looking import nameless, VIEW, address
+from looking import VIEW, address, nameless
 
 # How many figures a page has, and words of a line that tells what they were drawn from.
 FIGURES = {

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from looking import save, VIEW, chart, look
+from looking import VIEW, chart, look, save
 from pypdf import PdfReader
 
 from saturation.figures import DARK
