@@ -49,12 +49,12 @@ with reported():
         ),
         lambda: linked_table(trajectory),
         f"{view.name} at step {labels.step(chosen.step)}",
-        "All panels share the step axis: hover to read one step across them, click a point to move the cursor. "
-        "The diamond is the best loss; a double click shows the full range.",
+        "All panels share the step axis: point at one to read a step across them, click or tap it to move the cursor. "
+        "The diamond is the best loss; two clicks or taps show the full range.",
         data.drawn_from(chosen.family, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
         title=TITLE,
         method="saturation",
         on_select=follow_click,
     )
-    lab.section(view)
     runs.ranking(view)
+    lab.section(view)

@@ -20,13 +20,11 @@ with reported():
     shared = {"centred": chosen.centred, "cursor": chosen.step}
     spectral = shared | {"divide": chosen.divide, "log_ranks": chosen.ranks == "log"}
     over = "its largest value" if chosen.divide == "largest" else "its sum"
-    word = "as the softmax sees it" if chosen.centred else "as stored"
+    word = "centred" if chosen.centred else "plain"
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     spectra = data.spectra(chosen.family, chosen.model)
     trajectory = data.trajectory(chosen.family, chosen.models)
 
-    if chosen.centred:
-        st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
     chart(
         lambda theme: singular_map(
             spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **spectral, theme=theme

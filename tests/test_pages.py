@@ -77,7 +77,7 @@ def test_overview_gives_the_verdict_and_the_numbers_at_the_cursor(cache):
     assert "the loss has turned" in text
     assert "**4.500 nats/token** at step 5,000" in text
     assert app.metric[0].value == "5.500"
-    assert app.metric[0].delta == "22.22 % above its best"
+    assert app.metric[0].delta == "+22.2 % vs best"
 
 
 @pytest.mark.parametrize("page", [page.path for page in PAGES if page.controls])

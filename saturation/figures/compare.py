@@ -151,7 +151,7 @@ def difference_map(
         "hovertemplate": f"%{{z:+.4f}}<br>depth %{{y:.2f}}<br>{AXES[align]} %{{x:.4s}}<extra></extra>",
         "name": "difference",
         "colorbar": colour_bar(theme)
-        | {"tickvals": [-most, 0, most], "ticktext": [f"{-most:.2g}", "0", f"{most:.2g}"], "len": 0.35},
+        | {"tickvals": [-most, 0, most], "ticktext": [f"\N{MINUS SIGN}{most:.2g}", "0", f"{most:.2g}"], "len": 0.35},
     }
     figure = parts.blank(
         theme,
