@@ -49,8 +49,8 @@ with reported():
         ),
         lambda: linked_table(trajectory),
         f"{view.name} at step {labels.step(chosen.step)}",
-        "All panels share the step axis: point at one to read a step across them, click or tap it to move the cursor. "
-        "The diamond is the best loss; two clicks or taps show the full range.",
+        "All panels share the step axis: point at a step to read it across them, click or tap to move the cursor. "
+        "The diamond is the best loss; clicking twice shows the full range.",
         data.drawn_from(chosen.family, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
         title=TITLE,
         method="saturation",

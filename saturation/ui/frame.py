@@ -33,10 +33,16 @@ STYLE = """<style>
 .st-key-eyebrow { margin-bottom: -0.6rem; }
 .st-key-eyebrow p { font-size: 0.75rem; letter-spacing: 0.06em; }
 [data-testid="stSidebar"] [data-testid="stPageLink"] a { padding: 0.3rem 0.5rem; }
-[data-testid="stSidebar"] [data-testid="stElementContainer"]:has(> [data-testid="stPageLink"]) { min-height: 2.1rem; }
+[data-testid="stSidebar"] [data-testid="stElementContainer"]:has(> [data-testid="stPageLink"]) { margin: 0; }
 .st-key-provenance p, [class*="st-key-under-"] p { font-size: 0.8rem; line-height: 1.4; }
 [class*="st-key-under-"] [data-testid="stPageLink"] a { padding: 0 0.2rem; }
-[class*="st-key-under-"] [data-testid="stPageLink"] p { font-size: 0.875rem; }
+[class*="st-key-under-"] :is(a, button) { min-height: 2.5rem; margin: 0; align-items: center; }
+[class*="st-key-under-"] :is(a, button) p { font-size: 0.875rem; }
+/* As high as a field beside it, so that labels stand in one line. */
+[data-testid="stMain"] [data-testid="stButtonGroup"] button[role="radio"] { min-height: 2.5rem; }
+[data-testid="stColumn"] [data-testid="stElementContainer"]:has(+ [data-testid="stElementContainer"] .stPlotlyChart) {
+  min-height: 4.3rem;  /* two figures side by side begin at one height, though their guides differ */
+}
 [data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 3.75rem; z-index: 2000; }
 .st-key-tiles { transition: opacity 0.15s; }
 [data-film] .st-key-tiles { opacity: 0.35; }
@@ -45,17 +51,18 @@ STYLE = """<style>
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }
   .modebar-container { display: none; }  /* plotly shows it for good on a touch screen, over titles and legends */
   [data-testid="stElementToolbar"] { display: none; }  /* so does streamlit with that of a table */
-  [data-testid="stMultiSelect"] [data-baseweb="select"] > div { max-height: none; }
+  :is([data-testid="stMultiSelectTagsContainer"], :has(> [data-testid="stMultiSelectTagsContainer"])) {
+    max-height: none;
+  }
   [class*="st-key-under-"] a, [class*="st-key-under-"] button { min-height: 2.75rem; }
 }
 </style>"""
 # White on the dark theme's primary colour is too faint; streamlit has no option for the text on it.
 ON_PRIMARY = """<style>
-:is(button[kind="primary"], button[kind="primaryFormSubmit"], [data-testid="stMultiSelect"] [data-baseweb="tag"]),
-:is(button[kind="primary"], button[kind="primaryFormSubmit"], [data-testid="stMultiSelect"] [data-baseweb="tag"]) * {{
-  color: {ink}; fill: {ink};
+:is(button[kind="primary"], button[kind="primaryFormSubmit"]):enabled, [data-testid="stMultiSelect"] [data-tag],
+:is(button[kind="primary"], button[kind="primaryFormSubmit"]):enabled *, [data-testid="stMultiSelect"] [data-tag] * {{
+  color: {ink};
 }}
-button:disabled, button:disabled * {{ color: revert-layer; }}
 </style>"""
 NAMED = 4  # runs named above a page's title; of more the number is said
 
