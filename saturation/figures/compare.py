@@ -68,7 +68,7 @@ def compare_panels(
         annotations=notes,
         hovermode="closest",
         showlegend=True,
-        legend={"y": 1 + 30 / (HEIGHT * len(shown))},
+        legend={"y": 1 + 38 / (HEIGHT * len(shown))},
         margin={"l": 62, "r": 16, "t": HEAD, "b": FOOT},
         xaxis=_axis(align, log_x) | {"anchor": "y" if len(shown) == 1 else f"y{len(shown)}"},
     )

@@ -95,7 +95,7 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
     with st.container(horizontal=True, gap="small"):
         pack_button(chosen, also, disabled=not (chosen or also), type="primary", icon=":material/archive:")
         downloads.button(
-            "What is held",
+            "Table as CSV",
             "CSV",
             lambda: rows.to_csv(index=False),
             "held.csv",
