@@ -14,7 +14,7 @@ view = open_page(MEASURE)
 settings, chosen = data.settings(), view.selection
 if settings.mode == "demo":
     st.info(hosting.READ_ONLY, icon=":material/info:")
-    empty.measured_run()
+    empty.measured_run(view)
     st.stop()
 
 with reported():
