@@ -48,13 +48,13 @@ with reported():
         ),
         lambda: linked_table(trajectory),
         f"{view.name} at step {labels.step(chosen.step)}",
-        "All panels share the step axis: hover to read one step across them, click a point to move the cursor. "
-        "The diamond is the best loss; a double click shows the full range.",
+        "All panels share the step axis: point at a step to read it across them, click or tap to move the cursor. "
+        "The diamond is the best loss; clicking twice shows the full range.",
         data.drawn_from(chosen.family, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
         title=TITLE,
         method="saturation",
         on_select=follow_click,
         at=controls.cursor(chosen),
     )
-    lab.section(view)
     runs.ranking(view)
+    lab.section(view)

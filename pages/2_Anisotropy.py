@@ -30,7 +30,7 @@ with reported():
     before = chosen.norm == "before"
     shared = {"centred": chosen.centred}
     along = {"cursor": chosen.step, "scale": chosen.scale}
-    word = ("mean-centred" if chosen.centred else "plain") + (" before the final norm" if before else "")
+    word = ("centred" if chosen.centred else "plain") + (" before the final norm" if before else "")
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     trajectory = data.trajectory(chosen.family, models)
     layers = at_norm(data.layer_anisotropy(chosen.family, models), trajectory, chosen.norm)
@@ -102,7 +102,7 @@ with reported():
         chart(
             lambda theme: depth_panels.plain(everywhere, **shared, theme=theme),
             lambda: everywhere,
-            f"{', '.join(everywhere['family'].unique())} {'mean-centred' if chosen.centred else 'plain'}",
+            f"{', '.join(everywhere['family'].unique())} {'centred' if chosen.centred else 'plain'}",
             "Every measured model at its last checkpoint, after the final norm; one scale of colours for all.",
             f"{everywhere[['family', 'model']].drop_duplicates().shape[0]} models, each on its family's text",
             title="Families side by side",

@@ -20,13 +20,11 @@ with reported():
     spectral = {"centred": chosen.centred, "divide": chosen.divide, "log_ranks": chosen.ranks == "log"}
     played = spectral | {"log_values": chosen.colour == "log", "cursor": chosen.step}
     over = "its largest value" if chosen.divide == "largest" else "its sum"
-    word = "as the softmax sees it" if chosen.centred else "as stored"
+    word = "centred" if chosen.centred else "plain"
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     spectra = data.spectra(chosen.family, chosen.model)
     trajectory = data.trajectory(chosen.family, chosen.models)
 
-    if chosen.centred:
-        st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
     chart(
         lambda theme: singular_map.plain(
             spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **spectral, theme=theme

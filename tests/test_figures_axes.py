@@ -146,3 +146,23 @@ def test_log_ticks_of_a_narrow_range_are_even_and_at_least_three():
     ticks, _ = parts.log_ticks([0.31, 0.36])
     assert len([tick for tick in ticks if 0.3 <= tick <= 0.38]) >= 3
     assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (labels.signed(-0.02, 3), "\N{MINUS SIGN}0.020"),
+        (labels.signed(0.104, 3), "+0.104"),
+        (labels.signed(-0.004, 2), "0.00"),
+        (labels.signed(0.004, 2), "0.00"),
+        (labels.fixed(-0.0051, 3), "\N{MINUS SIGN}0.005"),
+        (labels.cosine(-0.0001), "0.000"),
+        (labels.number(-0.0251), "\N{MINUS SIGN}0.0251"),
+        (labels.percent(0.133), "13.3 %"),
+        (labels.percent(0.0012), "0.12 %"),
+        (labels.percent(-0.02), "\N{MINUS SIGN}2.0 %"),
+        (labels.percent(float("nan")), "–"),
+    ],
+)
+def test_signs_are_those_of_the_axes(written: str, text: str) -> None:
+    assert written == text

@@ -57,9 +57,9 @@ def test_all_three_in_their_order() -> None:
     assert loss == 30_000
     assert order_in_words(found) == "singular entropy → anisotropy → performance"
     assert sentences(found, ALL[1], "loss") == [
-        f"The singular entropy turned first, at about step {entropy:,}, the anisotropy {cosine - entropy:,} steps "
-        f"later ({(cosine - entropy) / 40_000:.0%} of training) and the loss, from its best on, "
-        f"{loss - cosine:,} steps later ({(loss - cosine) / 40_000:.0%} of training)."
+        f"The singular entropy turned first, at about step {entropy:,}. The anisotropy turned {cosine - entropy:,} "
+        f"steps later ({(cosine - entropy) / 400:.0f} % of training), and the loss, from its best on, "
+        f"{loss - cosine:,} steps later ({(loss - cosine) / 400:.0f} % of training)."
     ]
 
 

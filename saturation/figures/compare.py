@@ -69,7 +69,7 @@ def compare_panels(
         annotations=notes,
         hovermode="closest",
         showlegend=True,
-        legend={"y": 1 + 30 / (HEIGHT * len(shown))},
+        legend={"y": 1 + 38 / (HEIGHT * len(shown))},
         margin={"l": 62, "r": 16, "t": HEAD, "b": FOOT},
         xaxis=_axis(align, log_x) | {"anchor": "y" if len(shown) == 1 else f"y{len(shown)}"},
     )
@@ -153,7 +153,7 @@ def difference_map(
         "hovertemplate": f"%{{z:+.4f}}<br>depth %{{y:.2f}}<br>{AXES[align]} %{{x:.4s}}<extra></extra>",
         "name": "difference",
         "colorbar": colour_bar(theme)
-        | {"tickvals": [-most, 0, most], "ticktext": [f"{-most:.2g}", "0", f"{most:.2g}"], "len": 0.35},
+        | {"tickvals": [-most, 0, most], "ticktext": [f"\N{MINUS SIGN}{most:.2g}", "0", f"{most:.2g}"], "len": 0.35},
     }
     figure = parts.blank(
         theme,

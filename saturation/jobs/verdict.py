@@ -147,17 +147,18 @@ def sentences(found: RunVerdict, trajectory: pd.DataFrame, label: str) -> list[s
 
 def _order(order: tuple[Place, ...], names: Mapping[str, str], last: int) -> str:
     first = order[0]
-    parts = [f"the {names[first.name]} turned first, {_at(first)}"]
+    opening = f"The {names[first.name]} turned first, {_at(first)}."
+    parts: list[str] = []
     for before, place in pairwise(order):
-        lag = place.step - before.step
+        lag, verb = place.step - before.step, "" if parts else " turned"
         if together(before, place):
-            parts.append(f"the {names[place.name]} at the same time, as far as the checkpoints can tell")
+            parts.append(f"the {names[place.name]}{verb} at the same time, as far as the checkpoints can tell")
         else:
-            share = f" ({lag / last:.0%} of training)" if last else ""
+            share = f" ({100 * lag / last:.0f} % of training)" if last else ""
             best = ", from its best on," if place.name == PERFORMANCE else ""
-            parts.append(f"the {names[place.name]}{best} {lag:,} steps later{share}")
-    text = _list(parts, "and")
-    return text[0].upper() + text[1:] + "."
+            parts.append(f"the {names[place.name]}{best}{verb} {lag:,} steps later{share}")
+    text = ", and ".join(parts)
+    return f"{opening} {text[0].upper()}{text[1:]}."
 
 
 def _at(place: Place) -> str:

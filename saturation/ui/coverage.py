@@ -148,7 +148,11 @@ def numbers(known: pd.DataFrame) -> None:
     with st.grid(3, min_column_width=100, border=True):
         st.metric("Checkpoints", len(known))
         away = int((known["place"] == "hub").sum())
-        st.metric("Weights here", int((known["place"] == "here").sum()), **aside(f"{away} on the hub" if away else ""))
+        st.metric(
+            "Weights on this machine",
+            int((known["place"] == "here").sum()),
+            **aside(f"{away} on the hub" if away else ""),
+        )
         st.metric("Complete", int(known[list(MEASURES)].all(axis=1).sum()))
 
 

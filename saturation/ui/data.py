@@ -191,7 +191,7 @@ def wide(names: tuple[str, ...], error: float) -> Wide:
 def _wide(path: str, signature: tuple[int, ...], names: tuple[str, ...], error: float) -> Wide:
     curves = corpora()
     curves = curves[curves["label"].isin(names)]
-    return Wide(widths.calculator(curves, error), widths.growth(curves))
+    return Wide(widths.calculator(curves, error), widths.growth(curves, error))
 
 
 def playground() -> pd.DataFrame:

@@ -110,7 +110,7 @@ def answer(table: pd.DataFrame, model: str) -> str:
         for kind, rows in below[below["rank"] == rank].groupby("kind", sort=False)
     }
     words = {"truncated": "cut to it, its own head", "trained": "a head of that rank trained on its states"}
-    said = "; ".join(f"{words[kind]} adds **{costs[kind]:.3f} nats**" for kind in words if kind in costs)
+    said = "; ".join(f"{words[kind]} adds **{labels.fixed(costs[kind], 3)} nats**" for kind in words if kind in costs)
     step = labels.step(int(whole["step"].iloc[0]))
     return f"{plain(model)} is {size:,} wide. Of rank {rank:,} at step {step}: {said} per token to its {loss:.3f}."
 

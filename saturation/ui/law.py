@@ -150,7 +150,7 @@ def _table(found: pd.DataFrame) -> None:
             "final against the law": 100 * found["final_distance"],
         }
     )
-    loss, step = st.column_config.NumberColumn(format="%.4f"), st.column_config.NumberColumn(format="localized")
+    loss, step = st.column_config.NumberColumn(format="%.3f"), st.column_config.NumberColumn(format="localized")
     distance = st.column_config.NumberColumn(format="%+.2f %%")
     config = {"best loss": loss, "final loss": loss, "best step": step, "final step": step}
     config |= {"best against the law": distance, "final against the law": distance}

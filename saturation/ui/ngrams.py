@@ -17,7 +17,7 @@ from saturation.ui.words import inert, plain
 
 TITLE = "What rank a corpus asks for"
 UPLOAD_MB = 200
-HALF = 0.5
+HALF = widths.HALF
 SHOWN = 6  # curves drawn at first: more crowd the figure
 BPE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 
@@ -87,14 +87,18 @@ def calculator(curves: pd.DataFrame, error: float) -> None:
         f"{most['as_wide']}."
     )
     config = {
-        "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width="medium"),
+        "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width=250, pinned=True),
         "tokens": st.column_config.NumberColumn("tokens", format="localized"),
-        "rank_at_half": st.column_config.NumberColumn("half at", format="localized"),
-        "width": st.column_config.NumberColumn(f"{error:.2f} at", format="localized"),
+        "width_at_half": st.column_config.NumberColumn(f"width for {HALF:.2f}", format="localized"),
+        "width": st.column_config.NumberColumn(
+            f"width for {error:.2f}",
+            format="localized",
+            help="The least hidden size whose W-error is at most that.",
+        ),
         "as_wide": st.column_config.TextColumn("models as wide"),
     } | {f"{width}": st.column_config.NumberColumn(f"d = {width:,}", format="%.3f") for width in widths.COMMON_WIDTHS}
     if error == HALF:
-        table = table.drop(columns="rank_at_half")  # the same question, answered by the nearest rank
+        table = table.drop(columns="width_at_half")
     st.dataframe(table, hide_index=True, column_config=config, alt="W-error of each corpus at common hidden sizes")
     st.caption(
         "A bound on what a linear head of that width can express of the n-grams of this very text, not a promise: a "

@@ -8,7 +8,7 @@ import streamlit as st
 
 from saturation.figures import curves, labels, loss_panels, metric_curves
 from saturation.jobs import tables
-from saturation.jobs.metrics import COLUMNS, Metric
+from saturation.jobs.metrics import LOSS, Metric
 from saturation.ui import controls, data, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
@@ -60,7 +60,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         "One panel a model, the smallest on top, each on its own scale: the line is the stronger the nearer it is to "
         "its best value, the diamond. A double click shows the first descent, which is cut.",
         shown.drawn_from,
-        title=f"{metric.label.capitalize() if metric.name in COLUMNS else metric.label} by size",
+        title=f"{controls.metric_name(metric)} by size",
         method="saturation",
         at=controls.cursor(chosen),
     )
@@ -92,6 +92,7 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         "step, = where the checkpoints cannot tell. None of it shows a cause."
     )
     number = st.column_config.NumberColumn
+    value = "%.3f" if shown.metric.name == LOSS else "%.4g"
     table = verdicts.assign(
         degradation=100 * verdicts["degradation"],
         **{
@@ -104,17 +105,18 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         hide_index=True,
         key="verdicts",
         column_config={
-            "onset_step": "saturated since",
+            "model": st.column_config.TextColumn(pinned=True),
+            "onset_step": "since",
             "best_step": number("best step", format="localized"),
-            "best_value": number("best", format="%.4g"),
-            "final_value": number("final", format="%.4g"),
-            "degradation": number("final worse by", format="%.2f %%"),
+            "best_value": number("best", format=value),
+            "final_value": number("last", format=value),
+            "degradation": number("worse by", format="%.1f %%", help="The last value against the best, relative."),
             "p_value": number("chance", format="%.3g", help=thresholds.CHANCE),
             "anisotropy_turn": "anisotropy turns",
-            "anisotropy_last": number("anisotropy at the end", format="%.2f"),
+            "anisotropy_last": number("anisotropy, last", format="%.2f"),
             "entropy_turn": "entropy turns",
-            "entropy_last": number("entropy at the end", format="%.3g"),
-            "doubtful_left_out": "doubtful, left out",
+            "entropy_last": number("entropy, last", format="%.2f"),
+            "doubtful_left_out": number("doubtful", help="Checkpoints left out."),
         },
     )
 

@@ -86,7 +86,7 @@ def test_what_was_zoomed_stays_so_while_the_cursor_moves(browse, server):
     page.wait_for_timeout(200)
     assert flags(page) == {"step 5,000"}
     assert page.evaluate(ranges) == pytest.approx(zoomed)
-    page.get_by_role("radio", name="Mean-centred").click()
+    page.get_by_role("radio", name="Centred").click()
     page.wait_for_url("**view=centred*")
     settled(page)
     assert page.evaluate(ranges)[0] < 0

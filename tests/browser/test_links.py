@@ -12,7 +12,7 @@ def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
     first.get_by_role("slider").first.press("ArrowRight")
     first.wait_for_url("**step=5000*")
     settled(first)
-    first.get_by_role("radio", name="As the softmax sees it").click()
+    first.get_by_role("radio", name="Centred").click()
     first.wait_for_url("**view=centred*")
     first.get_by_role("button", name="31m").click()
     first.wait_for_url("**models=14m*")
@@ -23,7 +23,7 @@ def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
     second = browse(link)
     assert flags(second) == seen == {"step 5,000"}
     assert second.url == link
-    assert second.get_by_role("radio", name="As the softmax sees it").is_checked()
+    assert second.get_by_role("radio", name="Centred").is_checked()
     assert figure(second, "singular-entropy")["names"] == ["14m · 14.1M"]
     second.reload()
     settled(second)
@@ -35,7 +35,7 @@ def test_the_first_deep_link_on_a_fresh_server_opens_its_page(browse, copied_cac
         page = browse(f"{server}/Anisotropy?family=pythia&model=31m&step=3000&view=centred")
         assert page.locator("h1").inner_text() == "Where do representations collapse?"
         assert flags(page) == {"step 3,000"}
-        assert page.get_by_role("radio", name="Mean-centred").is_checked()
+        assert page.get_by_role("radio", name="Centred").is_checked()
         page.get_by_test_id("stSidebar").get_by_role("link", name="Overview").click()
         page.get_by_text("Is it saturating?").wait_for()
         settled(page)
