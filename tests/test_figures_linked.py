@@ -62,12 +62,14 @@ def test_floor_is_a_dashed_line_at_the_exact_entropy(figure):
 
 def test_without_a_floor_there_is_no_such_line():
     figure = linked_figure(frames.trajectory(), frames.spectra(), cursor=4)
-    assert [shape.name for shape in figure.layout.shapes] == ["cursor", "cursor"]
+    assert [shape.name for shape in figure.layout.shapes] == ["cursor"] * 8
 
 
-def test_cursor_spans_all_panels_at_its_step(figure):
+def test_cursor_spans_all_panels_at_its_step_and_not_what_is_between_them(figure):
     lines = [shape for shape in figure.layout.shapes if shape.name == "cursor"]
-    assert {(line.x0, line.x1, line.y0, line.y1, line.yref) for line in lines} == {(4.0, 4.0, 0, 1, "paper")}
+    assert {(line.x0, line.x1, line.y0, line.y1, line.yref) for line in lines} == {
+        (4.0, 4.0, 0, 1, f"{panel} domain") for panel in ("y", "y2", "y3", "y4")
+    }
     assert any(note.text == "step 4" for note in figure.layout.annotations)
 
 

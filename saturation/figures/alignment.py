@@ -107,17 +107,15 @@ def _add_chance(figure: go.Figure, rows: pd.DataFrame, yaxis: str, theme: Theme)
     bound = float(bounds[0])
     line = {"color": theme.muted, "width": 1.2, "dash": "dash"}
     figure.add_shape(
-        type="line", xref="paper", x0=0, x1=1, yref=yaxis, y0=bound, y1=bound, line=line, layer="below", name="chance"
-    )
-    figure.add_annotation(
-        text=f"by chance below {bound:.3f} (99 %)",
-        x=1,
+        type="line",
         xref="paper",
-        xanchor="right",
-        y=bound,
+        x0=0,
+        x1=1,
         yref=yaxis,
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": 11, "color": theme.muted},
-        name="chance",
+        y0=bound,
+        y1=bound,
+        line=line,
+        layer="below",
+        name=f"by chance below {bound:.3f} (99 %)",  # in the legend: beside the line it would lie on curves
+        showlegend=True,
     )

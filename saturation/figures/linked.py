@@ -74,7 +74,7 @@ def linked_figure(
     steps = np.concatenate([frame["step"].to_numpy() for frame in (trajectory, spectra, values)])
     _layout(figure, trajectory, values, metric, steps, scale, theme, mapped)
     _turns(figure, turns or {}, scale, theme)
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_cursor(figure, cursor, scale, theme, panels=("y", "y2", "y3", "y4"))
     return figure
 
 
@@ -166,6 +166,7 @@ def _performance(
             yanchor="bottom",
             showarrow=False,
             font={"size": 11, "color": theme.anisotropy},
+            bgcolor=theme.background,
         )
 
 
@@ -228,8 +229,10 @@ def _turns(figure: go.Figure, turns: Mapping[str, int], scale: StepScale, theme:
             yref=f"{yaxis} domain",
             xanchor="left",
             yanchor="top",
+            xshift=4,
             showarrow=False,
             font={"size": 11, "color": theme.warning},
+            bgcolor=theme.background,
         )
 
 

@@ -31,24 +31,39 @@ def empty(theme: Theme, message: str, height: int = 260) -> go.Figure:
     return figure
 
 
-def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: Theme, label: bool = True) -> None:
-    """Draw the step cursor over all panels, with a flag on the step axis; the halo shows it on any colour."""
+def add_cursor(
+    figure: go.Figure,
+    step: int | None,
+    scale: StepScale,
+    theme: Theme,
+    label: bool = True,
+    panels: Sequence[str] = (),
+    flag: str = "center",
+) -> None:
+    """Draw the step cursor over all panels, with a flag on the step axis; the halo shows it on any colour.
+
+    `panels`: y axes of stacked panels, between which it leaves titles and colour bars alone. `flag`: the part of the
+    flag that is at the step.
+    """
     if step is None:
         return
     place = float(positions([step], scale)[0])
-    for width, colour, opacity in ((4, theme.background, 0.75), (1.5, theme.text, 1.0)):
-        figure.add_shape(
-            type="line",
-            xref="x",
-            yref="paper",
-            x0=place,
-            x1=place,
-            y0=0,
-            y1=1,
-            opacity=opacity,
-            line={"color": colour, "width": width},
-            name="cursor",
-        )
+    figure.layout.shapes += tuple(
+        {
+            "type": "line",
+            "xref": "x",
+            "yref": panel,
+            "x0": place,
+            "x1": place,
+            "y0": 0,
+            "y1": 1,
+            "opacity": opacity,
+            "line": {"color": colour, "width": width},
+            "name": "cursor",
+        }
+        for panel in [f"{name} domain" for name in panels] or ["paper"]
+        for width, colour, opacity in ((4, theme.background, 0.75), (1.5, theme.text, 1.0))
+    )
     if label:
         figure.add_annotation(
             text=f"step {labels.step(step)}",
@@ -58,7 +73,7 @@ def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: The
             yref="paper",
             yanchor="top",
             yshift=-5,
-            xanchor="center",
+            xanchor=flag,
             showarrow=False,
             font={"color": theme.background, "size": 11},
             bgcolor=theme.text,

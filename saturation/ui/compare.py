@@ -59,9 +59,11 @@ def panels(view: View, runs: list[str]) -> None:
     end = shared_end(shown, base, chosen.align) if base else ""
     if base:
         shown = compare.less(shown, base)
-    look = {"log_x": chosen.scale == "log", "difference": base, "sizes": run_sizes(rows), "span": span(runs)}
+    sizes, ends, log_x = run_sizes(rows), span(runs), chosen.scale == "log"
     chart(
-        lambda theme: compare_panels(shown, chosen.align, **look, theme=theme),
+        lambda theme: compare_panels(
+            shown, chosen.align, log_x=log_x, difference=base, sizes=sizes, span=ends, theme=theme
+        ),
         lambda: shown,
         f"{' and '.join(runs[:3])} by {chosen.align}",
         f"Each line less that of {base} at the same place: above zero it lies higher.{end}"

@@ -209,7 +209,7 @@ def choice(key: str, selection: Selection, words: Mapping[str, str] | None = Non
     if key in LONG:
         st.selectbox(title, CHOICES[key], key=key, format_func=shown.__getitem__, width=180)
     else:
-        st.segmented_control(title, CHOICES[key], key=key, required=True, format_func=shown.__getitem__)
+        st.segmented_control(title, list(WORDS[key]), key=key, required=True, format_func=shown.__getitem__)
 
 
 def number(

@@ -15,6 +15,7 @@ from saturation.figures.singular import ColourScale, Normalisation
 from saturation.figures.steps import StepScale, nearest
 from saturation.jobs.compare import ALIGNMENTS
 
+# Each with its default first; `controls.WORDS` has the order of the buttons.
 CHOICES: dict[str, tuple[str, ...]] = {
     "view": ("plain", "centred"),
     "scale": ("linear", "log"),
@@ -25,7 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "by": ("parameters", "hidden_size", "vocab_per_width", "peak_learning_rate"),
     "fitted": ("final", "best"),
     "head_metric": ("loss", "accuracy"),
-    "rank_axis": ("linear", "log"),
+    "rank_axis": ("log", "linear"),
     "align": ALIGNMENTS,
     "less": ("values", "differences"),
 }
@@ -84,7 +85,7 @@ class Selection:
     by: str = "parameters"
     fitted: str = "final"
     head_metric: str = "loss"
-    rank_axis: StepScale = "linear"
+    rank_axis: StepScale = "log"
     align: str = "step"
     less: str = "values"
     group: str | None = None
