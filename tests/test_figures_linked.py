@@ -1,12 +1,13 @@
 """The overview figure: four panels on one step axis, one cursor."""
 
 import itertools
+from dataclasses import replace
 
 import figure_frames as frames
 import numpy as np
 import pytest
 
-from saturation.figures import DARK, LIGHT, linked_figure, linked_table
+from saturation.figures import DARK, LIGHT, linked_figure, linked_table, singular
 from saturation.figures.linked import domains, step_of_point
 
 
@@ -154,3 +155,10 @@ def test_table_has_one_row_per_checkpoint():
 @pytest.mark.parametrize(("data", "step"), [(1500, 1500), ([1500, "x"], 1500), (None, None), ("x", None)])
 def test_step_of_a_clicked_point(data, step):
     assert step_of_point(data) == step
+
+
+def test_a_map_that_would_be_dark_all_over_has_logarithmic_colours():
+    flat = singular.ratios(frames.spectra())
+    assert singular.fitting_scale(flat) == "linear"
+    steep = replace(flat, values=np.array([[1.0, 1.0], [0.02, 0.1], [0.001, 0.01]]))
+    assert singular.fitting_scale(steep) == "log"

@@ -68,7 +68,8 @@ def linked_figure(
     _pair(figure, trajectory, "singular_entropy", "y3", scale, theme.spectrum)
     mapped = singular.ratios(spectra, ranks=ranks)
     if mapped is not None:
-        cells = singular.heatmap(mapped, scale, theme, top=domains()[3][1])
+        colour = singular.fitting_scale(mapped)
+        cells = singular.heatmap(mapped, scale, theme, colour=colour, top=domains()[3][1])
         figure.add_trace(cells.update(yaxis="y4", hoverinfo="skip", hovertemplate=None))
     _marks(figure, trajectory, mapped, scale, theme)
     steps = np.concatenate([frame["step"].to_numpy() for frame in (trajectory, spectra, values)])
@@ -262,11 +263,12 @@ def _layout(
         figure.update_layout(yaxis4={"range": [mapped.ranks + 0.5, 0.5]} | singular.rank_ticks(mapped.ranks))
     else:
         figure.update_layout(yaxis4={"range": [0, 1], "showticklabels": False})
+    logarithmic = mapped is not None and singular.fitting_scale(mapped) == "log"
     titles = (
         metric[:2],
         ("Last-layer anisotropy", "mean cosine, dotted: centred"),
         ("Singular entropy", "nats, dotted: centred"),
-        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub> by rank"),
+        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub> by rank" + (", log" if logarithmic else "")),
     )
     measured = (
         values["value"].notna().any(),

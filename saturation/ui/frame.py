@@ -9,7 +9,7 @@ import streamlit as st
 
 from saturation import __version__
 from saturation.errors import SaturationError
-from saturation.figures import Theme
+from saturation.figures import DARK, Theme
 from saturation.ui import controls, data, link, live, look, notices, progress, saving
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
@@ -38,11 +38,18 @@ STYLE = """<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 3.75rem; z-index: 2000; }
 .st-key-tiles { transition: opacity 0.15s; }
 [data-film] .st-key-tiles { opacity: 0.35; }
+[data-testid="stPlotlyChart"] { margin-top: 0.7rem; }
+[data-testid="stPlotlyChart"] .modebar-container { top: -1.2rem !important; }  /* above titles and legends */
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }
   .modebar-container { display: none; }  /* plotly shows it for good on a touch screen, over titles and legends */
 }
+</style>"""
+# Streamlit writes white on the primary colour, which in the dark look is too bright for it.
+DARK_STYLE = """<style>
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primaryFormSubmit"] { color: #14111d; }
+[data-testid="stMultiSelect"] [data-baseweb="tag"] * { color: #14111d; }
 </style>"""
 
 
@@ -82,7 +89,7 @@ def open_page(page: Page) -> View:
         initial_sidebar_state=264,
         menu_items={"About": ABOUT},
     )
-    st.html(STYLE)
+    st.html(STYLE + (DARK_STYLE if look.theme() is DARK else ""))
     st.logo(MARK.format(ink=look.theme().text), size="large", icon_image=ICON)
     with st.sidebar:
         menu = st.container(gap=None)

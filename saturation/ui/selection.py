@@ -20,7 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "view": ("plain", "centred"),
     "scale": ("linear", "log"),
     "ranks": ("100", "all", "log"),
-    "colour": ("linear", "log"),
+    "colour": ("log", "linear"),
     "norm": ("after", "before"),
     "divide": ("largest", "sum"),
     "by": ("parameters", "hidden_size", "vocab_per_width", "peak_learning_rate"),
@@ -79,7 +79,7 @@ class Selection:
     view: str = "plain"
     scale: StepScale = "linear"
     ranks: str = "100"
-    colour: ColourScale = "linear"
+    colour: ColourScale = "log"
     norm: str = "after"
     divide: Normalisation = "largest"
     by: str = "parameters"
