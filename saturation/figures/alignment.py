@@ -58,7 +58,7 @@ def alignment_curves(
         xaxis=axis(shown["step"].to_numpy(), scale) | {"anchor": "y" if len(columns) == 1 else f"y{len(columns)}"},
         legend={"y": 1 + above, "yanchor": "bottom", "x": 0, "xanchor": "left"},
     )
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_cursor(figure, cursor, scale, theme, panels=("y", "y2")[: len(columns)])
     return figure
 
 

@@ -268,7 +268,7 @@ def _layout(
         metric[:2],
         ("Last-layer anisotropy", "mean cosine, dotted: centred"),
         ("Singular entropy", "nats, dotted: centred"),
-        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub> by rank" + (", log" if logarithmic else "")),
+        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub>" + (", log" if logarithmic else " by rank")),
     )
     measured = (
         values["value"].notna().any(),

@@ -74,6 +74,7 @@ def add_cursor(
             yanchor="top",
             yshift=-5,
             xanchor=flag,
+            xshift=10 if flag == "right" else 0,  # over the whole of a tick's label
             showarrow=False,
             font={"color": theme.background, "size": 11},
             bgcolor=theme.text,

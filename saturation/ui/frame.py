@@ -38,8 +38,8 @@ STYLE = """<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 3.75rem; z-index: 2000; }
 .st-key-tiles { transition: opacity 0.15s; }
 [data-film] .st-key-tiles { opacity: 0.35; }
-[data-testid="stPlotlyChart"] { margin-top: 0.7rem; }
-[data-testid="stPlotlyChart"] .modebar-container { top: -1.2rem !important; }  /* above titles and legends */
+.stElementContainer:has([data-testid="stPlotlyChart"]):not(.st-key-saved-figure) { overflow: visible; }
+[data-testid="stPlotlyChart"] .modebar-container { top: -1.25rem !important; }  /* above titles and legends */
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }
@@ -49,7 +49,7 @@ STYLE = """<style>
 # Streamlit writes white on the primary colour, which in the dark look is too bright for it.
 DARK_STYLE = """<style>
 [data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primaryFormSubmit"] { color: #14111d; }
-[data-testid="stMultiSelect"] [data-baseweb="tag"] * { color: #14111d; }
+[data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] * { color: #14111d; }
 </style>"""
 
 
