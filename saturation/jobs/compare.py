@@ -57,8 +57,24 @@ def differences(rows: pd.DataFrame, column: str, base: str) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
+def other_texts(rows: pd.DataFrame, base: str) -> list[str]:
+    """Runs whose losses are of another text than those of `base`, or of another number of tokens of it.
+
+    rows: `aligned`. Losses of such runs say nothing about each other.
+    """
+    scored = rows[rows["nats_per_token"].notna()].fillna({"tokens": 0, "text_id": ""})
+    texts = {
+        str(run): set(zip(own["text_id"], own["tokens"], strict=True)) for run, own in scored.groupby("run", sort=False)
+    }
+    return [run for run, own in texts.items() if own.isdisjoint(texts.get(base, own))]
+
+
 def less(rows: pd.DataFrame, base: str) -> pd.DataFrame:
-    """`aligned` rows with each of `MEASURES` less that of `base` at the same x; without `base` itself."""
+    """`aligned` rows with each of `MEASURES` less that of `base` at the same x; without `base` itself.
+
+    The losses of `other_texts` have no difference.
+    """
+    rows = rows.assign(nats_per_token=rows["nats_per_token"].mask(rows["run"].isin(other_texts(rows, base))))
     kept = rows[rows["run"] != base]
     joined = kept.drop(columns=[*MEASURES])
     for column in MEASURES:
