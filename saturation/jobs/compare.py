@@ -99,14 +99,14 @@ def depth_difference(layers: pd.DataFrame, first: str, second: str, column: str,
     tables = {}
     for run in (first, second):
         own = layers[(layers["run"] == run) & layers["doubtful"].isna() & layers[column].notna()]
+        if own.empty:
+            return pd.DataFrame()
         own = own.sort_values(["x", "depth"])
         places, first_row = np.unique(own["x"].to_numpy(dtype=float), return_index=True)
         parts = (np.split(own[name].to_numpy(dtype=float), first_row[1:]) for name in ("depth", column))
         at = {x: np.interp(grid, *rows) for x, rows in zip(places, zip(*parts, strict=True), strict=True)}
         tables[run] = pd.DataFrame(at, index=grid)
     left, right = tables[first], tables[second]
-    if left.empty or right.empty:
-        return pd.DataFrame()
     places = left.columns.to_numpy(dtype=float)
     known = right.columns.to_numpy(dtype=float)
     kept = (places >= known.min()) & (places <= known.max())
