@@ -52,7 +52,8 @@ def fill_up(store: Store, measurements: int) -> None:
         checkpoints = -(-(measurements - held) // len(MEASURES))
         connection.execute(
             f"""
-            CREATE TEMP TABLE crowd AS SELECT i, md5('checkpoint ' || i) AS checkpoint_id FROM range({checkpoints}) t(i);
+            CREATE TEMP TABLE crowd AS
+            SELECT i, md5('checkpoint ' || i) AS checkpoint_id FROM range({checkpoints}) t(i);
             INSERT INTO checkpoints BY NAME
             SELECT checkpoint_id, 'crowd' || (i % {FAMILIES}) AS family, 'm' || (i // {FAMILIES} % {MODELS}) AS model,
                    i // {FAMILIES * MODELS} AS step, 'benchmark' AS source, checkpoint_id AS content_id,

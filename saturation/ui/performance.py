@@ -53,6 +53,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     }
     onsets = verdicts[verdicts["onset_step"].notna()]
     since = dict(zip(onsets["model"], onsets["onset_step"], strict=True))
+    decided = (chosen.family, chosen.models, metric.name, chosen.scale, chosen.by)
     chart(
         lambda theme: loss_panels.plain(shown.curve, **options, onsets=since, theme=theme),
         lambda: shown.curve[SHOWN],
@@ -63,6 +64,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         title=f"{metric.label.capitalize() if metric.name in COLUMNS else metric.label} by size",
         method="saturation",
         at=controls.cursor(chosen),
+        depends=(*decided, tuple(since.items())),
     )
     if shown.curve["model"].nunique() > 1:
         chart(
@@ -74,6 +76,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
             title="All models on one axis",
             method="saturation",
             at=controls.cursor(chosen),
+            depends=decided,
         )
 
 
