@@ -72,6 +72,7 @@ with reported():
         title="Performance coloured by anisotropy",
         method="anisotropy",
         at=lambda figure, theme: add_cursors(figure, chosen.step, chosen.scale, theme),
+        depends=(chosen.family, chosen.models, chosen.metric, chosen.view, chosen.norm, chosen.scale),
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -97,6 +98,7 @@ with reported():
             title="Last layer along training",
             method="anisotropy",
             at=controls.cursor(chosen),
+            depends=(chosen.family, chosen.models, chosen.view, chosen.norm, chosen.scale),
         )
     everywhere = data.last_layers()
     if everywhere["family"].nunique() > 1:
@@ -108,5 +110,5 @@ with reported():
             f"{everywhere[['family', 'model']].drop_duplicates().shape[0]} models, each on its family's text",
             title="Families side by side",
             method="anisotropy",
-            still=True,
+            depends=("all", chosen.view),
         )

@@ -74,8 +74,7 @@ def panels(view: View, runs: list[str]) -> None:
         texts(rows),
         title="Side by side",
         method="saturation",
-        depends=tuple(runs),
-        still=True,
+        depends=(*runs, chosen.align, chosen.scale, chosen.less, chosen.view),
     )
 
 
@@ -135,6 +134,5 @@ def depth_map(view: View, runs: list[str]) -> None:
         f"{second} and {first}, interpolated on the checkpoints of the former",
         title="Difference by depth",
         method="anisotropy",
-        depends=(first, second),
-        still=True,
+        depends=(first, second, view.selection.align, view.selection.scale, view.selection.view),
     )

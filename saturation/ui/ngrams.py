@@ -55,8 +55,7 @@ def section(view: View) -> None:
         inert(" · ".join(_provenance(kept))),
         title=TITLE,
         method="ngram",
-        depends=tuple(shown),
-        still=True,
+        depends=(tuple(shown), view.selection.rank_axis, error),
     )
     calculator(kept, error)
     _form(view)

@@ -54,6 +54,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     ordered = curves.differ_in_size(shown.curve)
     onsets = verdicts[verdicts["onset_step"].notna()]
     since = dict(zip(onsets["model"], onsets["onset_step"], strict=True))
+    decided = (chosen.family, chosen.models, metric.name, chosen.scale, chosen.by)
     chart(
         lambda theme: loss_panels.plain(shown.curve, **options, onsets=since, theme=theme),
         lambda: shown.curve[SHOWN],
@@ -65,6 +66,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         title=f"{controls.metric_name(metric)} by {'size' if ordered else 'model'}",
         method="saturation",
         at=controls.cursor(chosen),
+        depends=(*decided, tuple(since.items())),
     )
     if shown.curve["model"].nunique() > 1:
         chart(
@@ -76,6 +78,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
             title="All models on one axis",
             method="saturation",
             at=controls.cursor(chosen),
+            depends=decided,
         )
 
 
