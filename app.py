@@ -3,7 +3,7 @@
 import streamlit as st
 
 from saturation.figures import labels, linked_figure, linked_table
-from saturation.figures.linked import step_of_point
+from saturation.figures.linked import LINKED, step_of_point
 from saturation.ui import controls, data, empty, lab, runs
 from saturation.ui.chart import chart, slug
 from saturation.ui.data import reported
@@ -37,24 +37,24 @@ with reported():
     view.toolbar(spectra)
     tiles(trajectory, chosen.step)
     chart(
-        lambda theme: linked_figure(
+        lambda theme: linked_figure.plain(
             trajectory,
             spectra,
             curve=curve,
             metric=(metric.label.capitalize(), metric.unit, bool(metric.higher_is_better)),
-            turns={place.name: place.step for place in run.order} if run else {},
-            cursor=chosen.step,
+            turns=run.marks() if run else {},
             scale=chosen.scale,
             theme=theme,
         ),
         lambda: linked_table(trajectory),
         f"{view.name} at step {labels.step(chosen.step)}",
-        "All panels share the step axis: hover to read one step across them, click a point to move the cursor. "
-        "The diamond is the best loss; a double click shows the full range.",
+        "All panels share the step axis: point at a step to read it across them, click or tap to move the cursor. "
+        "The diamond is the best loss; clicking twice shows the full range.",
         data.drawn_from(chosen.family, ("spectrum", "anisotropy", "loss"), (chosen.model,)),
         title=TITLE,
         method="saturation",
         on_select=follow_click,
+        at=controls.cursor(chosen, LINKED),
     )
-    lab.section(view)
     runs.ranking(view)
+    lab.section(view)

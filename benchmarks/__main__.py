@@ -1,31 +1,74 @@
-"""`python -m benchmarks`: prints the benchmark table."""
+"""`python -m benchmarks`: measures the table of the README, prints it line by line, and puts it there.
 
-from collections.abc import Iterator
+`python -m benchmarks NAME ...` measures only those parts (their names: `--help`) and leaves the README as it is.
+"""
 
-from benchmarks import pages
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks import dashboard, readme
 from benchmarks.heads import heads_lines
-from benchmarks.kernels import anisotropy_line, forward_line, spectrum_lines
+from benchmarks.kernels import anisotropy_line, spectrum_lines, text_line
 from benchmarks.monitor import monitor_line
-from benchmarks.timing import Line
+from benchmarks.ngram import ngram_lines
+from benchmarks.reading import range_line
+from benchmarks.sweeps import sweep_line
+from benchmarks.timing import HEADER, Line
+from benchmarks.weightwatcher import weightwatcher_lines
 
 
-def lines() -> Iterator[Line]:
-    """Each line as soon as it is measured."""
-    yield from spectrum_lines()
-    yield anisotropy_line()
-    yield forward_line()
-    yield from heads_lines()
-    yield monitor_line()
+def _one(line: Callable[[], Line]) -> Callable[[], Iterator[Line]]:
+    return lambda: iter([line()])
+
+
+PARTS: dict[str, Callable[[], Iterator[Line]]] = {
+    "start": _one(dashboard.start_line),
+    "pages": dashboard.page_lines,
+    "store": _one(dashboard.store_line),
+    "visitors": _one(dashboard.visitors_line),
+    "spectra": spectrum_lines,
+    "weightwatcher": weightwatcher_lines,
+    "anisotropy": _one(anisotropy_line),
+    "text": _one(text_line),
+    "heads": heads_lines,
+    "reading": _one(range_line),
+    "sweep": _one(sweep_line),
+    "monitor": _one(monitor_line),
+    "ngram": ngram_lines,
+}
 
 
 def main() -> None:
     """One line at a time, so that a stopped run shows what it had."""
-    print("| what | time | beside | time | ratio (lowest to highest) | |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for line in lines():
-        print(line.row(), flush=True)
-    print()
-    pages.main()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the README's table of times.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these of: {', '.join(PARTS)}")
+    chosen = parser.parse_args().parts
+    if unknown := sorted(set(chosen) - set(PARTS)):
+        parser.error(f"there is no part {unknown[0]}; choose from {', '.join(PARTS)}")
+    began, rows = time.perf_counter(), []
+    print(HEADER, flush=True)
+    for name in chosen or PARTS:
+        for line in PARTS[name]():
+            rows.append(line.row())
+            print(rows[-1], flush=True)
+    minutes = (time.perf_counter() - began) / 60
+    told = f"{os.cpu_count()} cores ({processor()}), {minutes:.0f} minutes"
+    print(f"\n{told}")
+    if not chosen:
+        readme.put("\n".join([f"Measured on {told}:", "", HEADER, *rows]))
 
 
-main()
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

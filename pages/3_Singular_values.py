@@ -3,7 +3,7 @@
 import streamlit as st
 
 from saturation.figures import entropy_curves, labels, map_table, singular_map, spectrum_film
-from saturation.ui import data, directions, empty
+from saturation.ui import controls, data, directions, empty
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
@@ -17,18 +17,16 @@ with reported():
         st.stop()
     view.toolbar()
     ranks = int(chosen.ranks) if chosen.ranks.isdecimal() else None
-    shared = {"centred": chosen.centred, "cursor": chosen.step}
-    spectral = shared | {"divide": chosen.divide, "log_ranks": chosen.ranks == "log"}
+    spectral = {"centred": chosen.centred, "divide": chosen.divide, "log_ranks": chosen.ranks == "log"}
+    played = spectral | {"log_values": chosen.colour == "log", "cursor": chosen.step}
     over = "its largest value" if chosen.divide == "largest" else "its sum"
-    word = "as the softmax sees it" if chosen.centred else "as stored"
+    word = "centred" if chosen.centred else "plain"
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     spectra = data.spectra(chosen.family, chosen.model)
     trajectory = data.trajectory(chosen.family, chosen.models)
 
-    if chosen.centred:
-        st.caption("The row mean of the head is removed: it shifts all logits of a token alike, which softmax ignores.")
     chart(
-        lambda theme: singular_map(
+        lambda theme: singular_map.plain(
             spectra, ranks=ranks, scale=chosen.scale, colour=chosen.colour, **spectral, theme=theme
         ),
         lambda: map_table(spectra, ranks=ranks, centred=chosen.centred, divide=chosen.divide),
@@ -38,25 +36,24 @@ with reported():
         data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
         title="Singular values by rank and step",
         method="spectrum",
+        at=controls.cursor(chosen),
     )
     left, right = st.columns(2, gap="medium")
     with left:
         chart(
-            lambda theme: spectrum_film(
-                spectra, log_values=chosen.colour == "log", controls=False, **spectral, theme=theme
-            ),
+            lambda theme: spectrum_film.plain(spectra, controls=False, **played, theme=theme),
             lambda: map_table(spectra, ranks=None, centred=chosen.centred, divide=chosen.divide),
             f"{view.name} {word}",
             "The spectrum at the step of the bar above: press play, or drag. First and last checkpoint to compare.",
             data.drawn_from(chosen.family, ("spectrum",), (chosen.model,)),
             title="Spectrum as a film",
             method="spectrum",
-            alone=lambda theme: spectrum_film(spectra, log_values=chosen.colour == "log", **spectral, theme=theme),
+            alone=lambda theme: spectrum_film.plain(spectra, **played, theme=theme),
         )
     with right:
         chart(
-            lambda theme: entropy_curves(
-                trajectory, scale=chosen.scale, span=data.span(chosen.family), **shared, theme=theme
+            lambda theme: entropy_curves.plain(
+                trajectory, scale=chosen.scale, span=data.span(chosen.family), centred=chosen.centred, theme=theme
             ),
             lambda: trajectory[["model", "step", "singular_entropy", "centred_singular_entropy", "doubtful"]],
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
@@ -64,5 +61,6 @@ with reported():
             data.drawn_from(chosen.family, ("spectrum",), chosen.models),
             title="Singular entropy",
             method="singular-entropy",
+            at=controls.cursor(chosen),
         )
     directions.section(view)

@@ -15,6 +15,7 @@ with reported():
             empty.nothing_measured(view)
         st.info("Choose at least two measured runs, of one family or of several.", icon=":material/info:")
         st.stop()
+    view.about(*runs)
     view.toolbar()
     compare.panels(view, runs)
     compare.depth_map(view, runs)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from saturation.families import registry
 from saturation.jobs import hosting
-from saturation.ui import coverage, data, folder, live, measuring, offers, progress, published
+from saturation.ui import coverage, data, empty, folder, live, measuring, offers, progress, published
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.pages import MEASURE
@@ -14,6 +14,7 @@ view = open_page(MEASURE)
 settings, chosen = data.settings(), view.selection
 if settings.mode == "demo":
     st.info(hosting.READ_ONLY, icon=":material/info:")
+    empty.measured_run(view)
     st.stop()
 
 with reported():

@@ -72,7 +72,13 @@ def load(cache: str | os.PathLike[str] | None = None, mode: str | None = None) -
     if chosen not in MODES:
         raise InputError(f"SATURATION_MODE is '{chosen}'; set it to one of {', '.join(MODES)}.")
     folder = Path(cache or os.environ.get("SATURATION_CACHE") or BUNDLED).expanduser()
-    return Settings(cache=folder.resolve(), mode=chosen, limits=_limits())
+    return Settings(cache=_resolved(folder, Path.cwd()), mode=chosen, limits=_limits())
+
+
+@cache
+def _resolved(folder: Path, here: Path) -> Path:
+    """The folder without links, looked up once: pages ask for the settings dozens of times."""
+    return (here / folder).resolve()
 
 
 def gigabytes(what: str) -> int:

@@ -12,6 +12,37 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: tests r
 
 import pytest
 
+# Files that take longest: they go first, so that workers that are given whole files end together.
+LONGEST = (
+    "test_cluster.py",
+    "browser/test_links.py",
+    "test_board.py",
+    "browser/test_foreign_names.py",
+    "test_kills.py",
+    "browser/test_drawn.py",
+    "browser/test_cursor.py",
+    "test_end_to_end.py",
+    "browser/test_saved_files.py",
+    "browser/test_work.py",
+    "browser/test_run_choice.py",
+    "browser/test_data.py",
+    "browser/test_keyboard.py",
+    "test_queue.py",
+    "test_hosted_files.py",
+    "test_store_sharing.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # xdist would put files of many tests first, however quick these are
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_test_writes_to_the_projects_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -90,7 +90,7 @@ class TestWidths:
 
     def test_what_doubling_the_vocabulary_does(self) -> None:
         text = words(opened()).replace("\\", "")
-        assert "the rank at half is 819 at 4,096, 1,638 at 8,192 tokens of vocabulary" in text
+        assert "a W-error of 0.50 needs a width of 819 at 4,096, 1,638 at 8,192 tokens of vocabulary" in text
         assert "each doubling multiplies it by 2.00" in text
 
     def test_what_half_the_rank_costs(self) -> None:

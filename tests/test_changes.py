@@ -86,6 +86,51 @@ def test_flat_and_falling_curves_hardly_ever_turn(correlation: float, size: floa
     assert false <= 4  # of 120
 
 
+def test_a_turn_is_never_before_the_lowest_measured_value() -> None:
+    """Fall and floor are quiet, the rise is not: one line runs through all of it, and starts at the first step."""
+    steps = np.arange(1, 41) * 1000
+    floor = np.interp(steps, [1000, 4000, 8000, 10_000, 15_000, 40_000], [0.55, 0.11, 0.07, 0.1, 0.45, 0.6])
+    loud = np.where(steps > 10_000, 0.09 * np.cos(2.5 * np.arange(40)), 0.0)
+    found = changes(steps, floor + loud, 0.05)
+    assert found.change_points == ()
+    assert (found.turn.step, found.turn.low_step, found.turn.low) == (8000, 8000, pytest.approx(0.07))
+
+
+@pytest.mark.parametrize("size", [0.0, 0.01, 0.03])
+@pytest.mark.parametrize(
+    ("knots", "heights", "least", "most"),
+    [
+        pytest.param([1, 8, 22, 40], [0.6, 0.1, 0.1, 0.6], 8000, 28_000, id="a fall, a floor, a rise from 22,000"),
+        pytest.param([1, 40], [0.1, 0.6], 1000, 6000, id="a rise from the first step on"),
+        pytest.param([1, 3, 5, 40], [0.3, 0.6, 0.1, 0.8], 4000, 9000, id="a bump at the start"),
+    ],
+)
+def test_turns_of_shapes_with_noise(size: float, knots: list[int], heights: list[float], least: int, most: int) -> None:
+    steps = np.arange(1, 41) * 1000
+    curve = np.interp(steps, 1000 * np.array(knots), heights)
+    for seed in range(20):
+        values = curve + drifting(40, size, 0.0, seed)
+        turn = changes(steps, values, 0.05).turn
+        assert turn is not None
+        assert least <= turn.step <= most
+        assert turn.low_step <= turn.step
+        assert values[steps == turn.low_step] == values.min() == turn.low
+
+
+def test_a_u_turns_at_its_bottom() -> None:
+    steps = np.arange(1, 41) * 1000
+    turn = changes(steps, 0.1 + 0.5 * ((steps - 20_000) / 20_000) ** 2, 0.05).turn
+    assert (turn.low_step, turn.step) == (20_000, 21_000)  # where the piece begins that holds the rise
+
+
+def test_the_last_of_equal_minima_counts_and_a_dip_near_the_end_is_no_rise() -> None:
+    steps, values = np.arange(1, 41) * 1000, np.linspace(0.1, 0.6, 40)
+    assert changes(steps, np.r_[0.1, 0.1, values[2:]], 0.05).turn.low_step == 2000
+    assert changes(steps, np.r_[values[:38], 0.05, 0.6], 0.05).turn is None
+    spike = np.r_[np.full(20, 0.1), 0.9, np.full(19, 0.1)]
+    assert changes(steps, spike, 0.05).turn is None
+
+
 def test_the_first_steps_are_no_low() -> None:
     steps = np.array([0, 1, 2, 4, *range(1000, 21_000, 1000)])
     values = np.r_[0.01, 0.1, 0.3, 0.5, np.linspace(1.0, 0.5, 20)]

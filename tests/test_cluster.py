@@ -58,7 +58,7 @@ def test_a_cluster_gives_what_one_process_gives(run: Path, tmp_path: Path, clust
 
 def test_two_workers_of_which_one_is_killed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs its jobs a new start and nothing else: every value equals that of one undisturbed process."""
-    (run.parent / "text.txt").write_text(tiny.text(120_000), encoding="utf-8")
+    (run.parent / "text.txt").write_text(tiny.text(20_000), encoding="utf-8")
     expected = sweep(run, tmp_path / "serial")
     made: list[lanes.LocalCluster] = []
     killed: list[int] = []

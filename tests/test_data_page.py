@@ -100,7 +100,7 @@ def test_the_table_and_the_pack_of_the_selected_model(filled: Store, tmp_path: P
     import_results(filled, [result_files.write(tmp_path / "step3000.json", result_files.old())])
     app = opened(family="pythia", model="70m")
     assert not app.exception
-    table = app.dataframe[0].value.set_index("Model")
+    table = app.dataframe[0].value.set_index("model")
     assert table.loc["pythia/14m"].tolist() == ["14.1M", 15, 0, 0, "0–10,000"]
     assert table.loc["pythia/70m"].tolist() == ["70.4M", 0, 1, 2, "3,000"]
     assert app.multiselect[0].value == ["pythia/70m"]
@@ -138,7 +138,7 @@ def test_a_folder_is_imported_and_the_report_stays(filled: Store, tmp_path: Path
         assert "**4 results of 1 file** :green-badge[:material/check: imported]" in text
         assert any(r"\<b\>\.json** – It is no JSON, or is damaged\." in line for line in text)
         assert app.dataframe[0].value.iloc[0].tolist() == ["pythia/70m", 1, "3,000", 2, 4]
-        assert "pythia/70m" in list(app.dataframe[1].value["Model"])
+        assert "pythia/70m" in list(app.dataframe[1].value["model"])
         app.multiselect[0].set_value([]).run()
     next(button for button in app.button if button.label == "Dismiss").click().run()
     assert len(app.dataframe) == 3  # what is held, the columns of a table, what is kept on disk

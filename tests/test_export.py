@@ -27,7 +27,8 @@ COLUMN, PAGE = printed.SIZES["Column, 85 mm"], printed.SIZES["Page, 175 mm"]
 
 
 def line(theme=PAPER) -> go.Figure:
-    return blank(theme, 300, [go.Scatter(x=[1, 2, 3], y=[3.0, float("nan"), 2.0])], margin={"t": 30, "b": 40, "l": 50})
+    points = {"type": "scatter", "x": [1, 2, 3], "y": [3.0, float("nan"), 2.0]}
+    return blank(theme, 300, [points], margin={"t": 30, "b": 40, "l": 50}).figure()
 
 
 def film() -> go.Figure:

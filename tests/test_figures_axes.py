@@ -1,6 +1,7 @@
 """The step axis, the colours and the numbers' forms that all figures share."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -84,6 +85,21 @@ def test_models_of_one_size_differ_in_dash():
     assert [styles[name]["dash"] for name in ("seed1", "seed2", "big")] == ["solid", "dash", "solid"]
 
 
+def test_no_two_of_ten_runs_share_colour_and_dash():
+    sizes = {f"run{place}": 4e4 + 10 * (place % 2) for place in range(10)}
+    styles = theme.line_styles(sizes, LIGHT)
+    assert len({(style["color"], style["dash"]) for style in styles.values()}) == 10
+    dashes = [style["dash"] for style in styles.values()]
+    assert all(one != other for one, other in pairwise(dashes))
+    backwards = dict(reversed(sizes.items()))
+    assert theme.line_styles(backwards, LIGHT) == styles
+
+
+def test_models_of_nearly_one_colour_differ_in_dash():
+    styles = theme.line_styles({"1b": 1e9, "1.4b": 1.4e9, "70m": 7e7, "12b": 1.2e10}, LIGHT)
+    assert [styles[name]["dash"] for name in ("70m", "1b", "1.4b", "12b")] == ["solid", "solid", "dash", "solid"]
+
+
 def _luminance(colour: str) -> float:
     channels = [int(value) for value in colour[4:-1].split(",")] if colour.startswith("rgb") else None
     channels = channels or [int(colour[index : index + 2], 16) for index in (1, 3, 5)]
@@ -146,3 +162,23 @@ def test_log_ticks_of_a_narrow_range_are_even_and_at_least_three():
     ticks, _ = parts.log_ticks([0.31, 0.36])
     assert len([tick for tick in ticks if 0.3 <= tick <= 0.38]) >= 3
     assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (labels.signed(-0.02, 3), "\N{MINUS SIGN}0.020"),
+        (labels.signed(0.104, 3), "+0.104"),
+        (labels.signed(-0.004, 2), "0.00"),
+        (labels.signed(0.004, 2), "0.00"),
+        (labels.fixed(-0.0051, 3), "\N{MINUS SIGN}0.005"),
+        (labels.cosine(-0.0001), "0.000"),
+        (labels.number(-0.0251), "\N{MINUS SIGN}0.0251"),
+        (labels.percent(0.133), "13.3 %"),
+        (labels.percent(0.0012), "0.12 %"),
+        (labels.percent(-0.02), "\N{MINUS SIGN}2.0 %"),
+        (labels.percent(float("nan")), "–"),
+    ],
+)
+def test_signs_are_those_of_the_axes(written: str, text: str) -> None:
+    assert written == text

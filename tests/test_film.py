@@ -81,20 +81,21 @@ def test_where_the_bar_comes_to_rest_is_the_cursor_and_part_of_the_link(store):
 @pytest.mark.parametrize(
     ("draw", "colour"),
     [
-        (lambda **rest: layer_map(frames.layers(), cursor=2, **rest), LIGHT.anisotropy),
-        (lambda **rest: spectrum_film(frames.spectra(), cursor=2, **rest), LIGHT.spectrum),
+        (lambda **rest: layer_map.plain(frames.layers(), cursor=2, **rest), LIGHT.anisotropy),
+        (lambda **rest: spectrum_film.plain(frames.spectra(), cursor=2, **rest), LIGHT.spectrum),
     ],
     ids=["layer map", "spectrum"],
 )
 def test_a_figure_of_a_page_has_no_buttons_of_its_own_until_it_leaves_the_page(draw, colour):
-    bare, whole = draw(controls=False), draw()
+    without, whole = draw(controls=False), draw().figure()
+    bare = without.figure()
     assert not bare.layout.updatemenus
     assert not bare.layout.sliders
     assert bare.layout.height == whole.layout.height - film.ROOM
     assert all(trace.visible is False for trace in bare.data if trace.name == film.PLAYED)
     assert [frame.name for frame in bare.frames] == ["0", "1", "2", "4", "1000"]
-    film.add_controls(bare, 2, LIGHT, colour)
-    assert bare.to_json() == whole.to_json()
+    film.add_controls(without, 2, LIGHT, colour)
+    assert without.figure().to_json() == whole.to_json()
 
 
 def test_curves_by_depth_have_a_frame_for_each_step_played():

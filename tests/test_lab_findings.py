@@ -123,7 +123,7 @@ def test_what_the_loss_goes_with_is_counted_over_runs(store: Store) -> None:
     assert Lab(store).correlations("w16")["anisotropy"] == pytest.approx(expected, abs=0.02)
     text = told(store)["What the loss goes with"].text
     assert "the rank correlation with the loss is positive for last-layer anisotropy in 2 (median" in text
-    assert "and singular entropy in 1 (median -1.00) of 3 runs." in text
+    assert "and singular entropy in 1 (median −1.00) of 3 runs." in text
     assert text.endswith("and +1.00.")
 
 
@@ -145,7 +145,7 @@ def test_a_collapsed_head_is_told_of_a_run_whose_loss_is_sound(store: Store) -> 
     add(store, "w32", entropy=lambda step: late(step, 0.2, 1.0))
     found = told(store)["A collapsed head with a sound loss"]
     assert found.runs == ("w16",)
-    assert "on to 2.00 nats, 72 % of what its width allows (36 % without the row mean" in found.text
+    assert "on to 2.00 nats, 72 % of what its width allows (36 % centred" in found.text
     assert "the loss ends 0.0 % above its best" in found.text
 
 
@@ -172,7 +172,7 @@ def test_crossed_runs_give_mean_effects(store: Store) -> None:
     text = told(store)["Width, rate or precision"].text
     assert "by width 8 instead of 32: loss +0.450" in text
     assert "by the ten times higher rate: loss +0.250" in text
-    assert "by float16: loss +0.000" in text
+    assert "by float16: loss 0.000" in text
 
 
 def test_coupled_adam_is_told_beside_adam(store: Store) -> None:
@@ -195,8 +195,8 @@ def test_interventions_are_told_beside_their_base_the_best_first(store: Store) -
     assert found.runs == ("t16", "t16-coupled", "t16-tied")
     assert "beside a loss of 4.500, an anisotropy of 0.10 and a singular entropy of 0.20 nats" in found.text
     assert found.text.endswith(
-        "Coupled Adam -0.300 nats (anisotropy +0.00, entropy +0.30); tied to the embedding +0.200 nats (anisotropy "
-        "+0.00, entropy +0.00)."
+        "Coupled Adam: −0.300 nats (anisotropy 0.00, entropy +0.30); tied to the embedding: +0.200 nats "
+        "(anisotropy 0.00, entropy 0.00)."
     )
 
 

@@ -191,7 +191,7 @@ class TestDirections:
         assert said.startswith(
             "At step 1,000 the first direction of the head is **0.97** aligned with all-ones – close to a shift of all "
             "logits, which softmax ignores – and its entries correlate **0.76** with log token frequency (chance: "
-            "below 0.086). Without the row mean, those of the first direction correlate **0.38**"
+            "below 0.086). Centred, those of the first direction correlate **0.38**"
         )
         assert "last checkpoint" not in said
 
@@ -208,7 +208,10 @@ class TestDirections:
             frequency_correlation=np.nan, centred_ones_alignment=np.nan, correlation_by_chance=np.nan
         )
         said = directions.answer(rows, 1000)
-        assert "its entries have no correlation with log token frequency: one of the two does not vary. Nothing" in said
+        assert (
+            "its entries have no correlation with log token frequency: one of the two does not vary. Centred, nothing"
+            in said
+        )
         assert "chance" not in said
         assert "nan" not in said
 

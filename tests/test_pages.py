@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from saturation.settings import ROOT
 from saturation.ui import coverage
 from saturation.ui.pages import PAGES
+from saturation.ui.words import plain
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_overview_gives_the_verdict_and_the_numbers_at_the_cursor(cache):
     assert "the loss has turned" in text
     assert "**4.500 nats/token** at step 5,000" in text
     assert app.metric[0].value == "5.500"
-    assert app.metric[0].delta == "22.22 % above its best"
+    assert app.metric[0].delta == "+22.2 % vs best"
 
 
 @pytest.mark.parametrize("page", [page.path for page in PAGES if page.controls])
@@ -86,6 +87,27 @@ def test_an_unmeasured_model_leads_to_measuring_it(cache, page):
     app = opened(page, family="gpt2")
     assert not app.exception
     assert any("Nothing is measured for gpt2/small yet" in element.value for element in app.markdown)
+    next(button for button in app.button if "which is measured" in button.label).click().run()
+    assert not app.exception
+    assert not any("Nothing is measured" in element.value for element in app.markdown)
+    assert app.query_params["family"] != "gpt2"
+
+
+def leads(app: AppTest, words: str) -> list:
+    """The links of a page whose label has these words."""
+    return [link for link in app.get("page_link") if words in link.proto.label]
+
+
+def test_a_page_names_what_it_shows_and_asks_only_for_what_it_uses(cache):
+    dashboard_store.fill(cache / "measurements.duckdb")
+    app = opened("pages/5_Compare.py", family="pythia", model="14m", runs="lab/w8,pythia/31m")
+    assert plain("lab/w8, pythia/31m") in app.caption[0].value
+    assert not [box for box in app.selectbox if box.label in ("Family", "Model")]
+    app = opened("pages/5_Compare.py", family="pythia", model="14m")
+    assert [box.label for box in app.selectbox] == ["Family", "Model"]
+    app = opened("pages/9_Method.py", family="pythia", model="14m")
+    assert app.caption[0].value == "Method"
+    assert not app.selectbox
 
 
 def test_measure_page_lists_every_checkpoint_with_what_is_measured(cache):
@@ -104,6 +126,7 @@ def test_measure_page_is_read_only_in_a_demonstration(cache, monkeypatch):
     assert not app.exception
     assert any("read-only" in info.value for info in app.info)
     assert [button.label for button in app.button] == []
+    assert leads(app, "which is measured")
 
 
 def test_only_a_local_server_takes_folders(cache, monkeypatch):

@@ -57,10 +57,23 @@ def test_all_three_in_their_order() -> None:
     assert loss == 30_000
     assert order_in_words(found) == "singular entropy → anisotropy → performance"
     assert sentences(found, ALL[1], "loss") == [
-        f"The singular entropy turned first, at about step {entropy:,}, the anisotropy {cosine - entropy:,} steps "
-        f"later ({(cosine - entropy) / 40_000:.0%} of training) and the loss {loss - cosine:,} steps later "
-        f"({(loss - cosine) / 40_000:.0%} of training)."
+        f"The singular entropy turned first, at about step {entropy:,}. The anisotropy turned {cosine - entropy:,} "
+        f"steps later ({(cosine - entropy) / 400:.0f} % of training), and the loss, from its best on, "
+        f"{loss - cosine:,} steps later ({(loss - cosine) / 400:.0f} % of training)."
     ]
+
+
+def test_the_loss_is_marked_since_when_it_is_saturated() -> None:
+    found, _ = judge_run(*ALL, LOSS)
+    places = {place.name: place.step for place in found.order}
+    assert found.performance.onset_step > places["performance"] == found.performance.best_step
+    assert found.marks() == places | {"performance": found.performance.onset_step}
+    still, _ = judge_run(*run(falls_and_rises(40_000, end=3.0), level(0.1), level(0.3)), LOSS)
+    assert still.marks() == {}
+    only, _ = judge_run(*run(falls_and_rises(20_000), level(0.1), level(0.3)), LOSS)
+    assert sentences(only, ALL[1], "loss")[0] == (
+        "Of what is measured, only the loss turned, from its best at step 20,000 on."
+    )
 
 
 def test_what_did_not_turn_is_said() -> None:

@@ -49,15 +49,19 @@ class TestWidths:
 
     def test_what_doubling_the_vocabulary_does(self) -> None:
         known = curves(
-            {"tokenizer": "bpe:1000 of corpus.txt", "tokenizer_id": "a", "vocabulary": 1000, "rank_at_half": 100},
-            {"tokenizer": "bpe:4000 of corpus.txt", "tokenizer_id": "b", "vocabulary": 4000, "rank_at_half": 400},
-            {"tokenizer": "llama2.model", "tokenizer_id": "c", "vocabulary": 32_000, "rank_at_half": 900},
+            {"tokenizer": "bpe:1000 of corpus.txt", "tokenizer_id": "a", "vocabulary": 1000},
+            {"tokenizer": "bpe:4000 of corpus.txt", "tokenizer_id": "b", "vocabulary": 4000, "ranks": 4 * RANKS},
+            {"tokenizer": "llama2.model", "tokenizer_id": "c", "vocabulary": 32_000},
         )
-        told = widths.growth(widths.named(known))
+        told = widths.growth(widths.named(known), 0.2)
         assert told == [
-            "corpus, 5-grams: the rank at half is 100 at 1,000, 400 at 4,000 tokens of vocabulary; each doubling "
-            "multiplies it by 2.00."  # four times the vocabulary, four times the rank
+            "corpus, 5-grams: a W-error of 0.20 needs a width of 4 at 1,000, 16 at 4,000 tokens of vocabulary; each "
+            "doubling multiplies it by 2.00."  # four times the vocabulary, four times the width
         ]
+        for error in (0.2, 0.5):  # table and sentence speak of the same widths
+            wide = widths.calculator(widths.named(known), error)["width"].tolist()
+            said = widths.growth(widths.named(known), error)[0]
+            assert f"needs a width of {wide[0]:,} at 1,000, {wide[1]:,} at 4,000" in said
         assert widths.growth(widths.named(known.iloc[1:])) == []
 
     def test_two_corpora_of_one_name_have_labels_of_their_own(self) -> None:
@@ -76,6 +80,7 @@ class TestWidths:
             )
         )
         assert found["label"].tolist() == ["corpus · BPE 8,192", "corpus · tokenizer.json (9,000)"]
+        assert widths.tokenizer({"tokenizer": "pythia.json", "vocabulary": 50_277}) == "pythia (50,277)"
 
     def test_known_models(self) -> None:
         known = widths.known_models()

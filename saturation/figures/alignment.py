@@ -1,11 +1,11 @@
 """What the head's leading directions point at along training: the all-ones vector, and log token frequency."""
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels, parts
 from saturation.figures.curves import CROWD
 from saturation.figures.linked import domains
+from saturation.figures.plain import Drawing, Parts, Plain, scatter
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme
 
@@ -21,6 +21,12 @@ GAP = 0.13
 MARGIN = {"l": 52, "r": parts.FLAG_ROOM, "t": 68, "b": 52}
 
 
+def panels(centred: bool) -> tuple[str, ...]:
+    """The y axes of `alignment_curves`."""
+    return ("y",) if centred else ("y", "y2")
+
+
+@Drawing
 def alignment_curves(
     rows: pd.DataFrame,
     *,
@@ -28,7 +34,7 @@ def alignment_curves(
     scale: StepScale = "linear",
     centred: bool = False,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Of one model (`queries.alignment`), its three leading left singular vectors along training, in stacked panels.
 
     Above, the absolute cosine with the all-ones vector; the centred head has none, as its vectors are all orthogonal
@@ -48,17 +54,18 @@ def alignment_curves(
         for index in range(VECTORS):
             of_rank = shown[(shown["rank"] == index + 1) & shown[column].notna()].sort_values("step")
             for trace in _traces(of_rank, column, index, hover, scale, colours[index]):
-                figure.add_trace(trace.update(yaxis=yaxis, showlegend=place == 0 and trace.mode != "markers"))
+                shared = {"yaxis": yaxis, "showlegend": place == 0 and trace["mode"] != "markers"}
+                figure.add_traces(trace | shared)
         name = f"yaxis{place + 1}" if place else "yaxis"
-        figure.update_layout({name: {"domain": end, "anchor": "x", "range": [-0.03, 1.03], "dtick": 0.5}})
+        figure.update(**{name: {"domain": end, "anchor": "x", "range": [-0.03, 1.03], "dtick": 0.5}})
         parts.add_title(figure, title, unit, end[1], theme)
     _add_chance(figure, shown, "y" if len(columns) == 1 else f"y{len(columns)}", theme)
     above = 24 / (PANEL_HEIGHT * len(columns))
-    figure.update_layout(
+    figure.update(
         xaxis=axis(shown["step"].to_numpy(), scale) | {"anchor": "y" if len(columns) == 1 else f"y{len(columns)}"},
         legend={"y": 1 + above, "yanchor": "bottom", "x": 0, "xanchor": "left"},
     )
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_cursor(figure, cursor, scale, theme, panels=panels(centred))
     return figure
 
 
@@ -73,7 +80,7 @@ def _column(name: str, centred: bool) -> str:
     return f"centred_{name}" if centred else name
 
 
-def _traces(rows: pd.DataFrame, column: str, index: int, hover: str, scale: StepScale, colour: str) -> list[go.Scatter]:
+def _traces(rows: pd.DataFrame, column: str, index: int, hover: str, scale: StepScale, colour: str) -> list[Parts]:
     """A line over the sure checkpoints of one vector, and hollow points for the doubtful ones."""
     dash, width = STYLES[index]
     traces = []
@@ -82,7 +89,7 @@ def _traces(rows: pd.DataFrame, column: str, index: int, hover: str, scale: Step
             continue
         notes = [f"<br>doubtful: {note}" if doubtful else "" for note in kept["doubtful"]]
         traces.append(
-            go.Scatter(
+            scatter(
                 x=positions(kept["step"], scale),
                 y=kept[column].to_numpy(dtype=float),
                 mode="markers" if doubtful else "lines" if len(kept) > CROWD else "lines+markers",
@@ -99,7 +106,7 @@ def _traces(rows: pd.DataFrame, column: str, index: int, hover: str, scale: Step
     return traces
 
 
-def _add_chance(figure: go.Figure, rows: pd.DataFrame, yaxis: str, theme: Theme) -> None:
+def _add_chance(figure: Plain, rows: pd.DataFrame, yaxis: str, theme: Theme) -> None:
     """The bound under which unrelated vectors stay, where all checkpoints share one: they do on one text."""
     bounds = rows["correlation_by_chance"].dropna().unique()
     if len(bounds) != 1:
@@ -107,17 +114,15 @@ def _add_chance(figure: go.Figure, rows: pd.DataFrame, yaxis: str, theme: Theme)
     bound = float(bounds[0])
     line = {"color": theme.muted, "width": 1.2, "dash": "dash"}
     figure.add_shape(
-        type="line", xref="paper", x0=0, x1=1, yref=yaxis, y0=bound, y1=bound, line=line, layer="below", name="chance"
-    )
-    figure.add_annotation(
-        text=f"by chance below {bound:.3f} (99 %)",
-        x=1,
+        type="line",
         xref="paper",
-        xanchor="right",
-        y=bound,
+        x0=0,
+        x1=1,
         yref=yaxis,
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": 11, "color": theme.muted},
-        name="chance",
+        y0=bound,
+        y1=bound,
+        line=line,
+        layer="below",
+        name=f"by chance below {bound:.3f} (99 %)",  # in the legend: beside the line it would lie on curves
+        showlegend=True,
     )

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from saturation.figures import curves, film, labels, parts
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.steps import StepScale, nearest
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
@@ -51,6 +52,7 @@ def depth_table(layers: pd.DataFrame, step: int, *, centred: bool = False) -> pd
     )
 
 
+@Drawing
 def depth_curves(
     layers: pd.DataFrame,
     step: int,
@@ -59,7 +61,7 @@ def depth_curves(
     played: Sequence[int] = (),
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Figure 2 of the paper: mean cosine by layer depth (0 embedding, 1 what the head reads), one line a model.
 
     `played`: increasing steps that it has frames of, for a page's play bar; thinned out where there are many.
@@ -114,21 +116,26 @@ def _depth_frames(
         return []
     most = min(max(FRAME_LINES // len(names), LEAST_FRAMES), film.FRAMES)
     chosen = film.shown(len(played), int(np.argmin(np.abs(np.asarray(played) - step))), most)
-    lines = {}
-    for name in names:
-        rows = by_model[name].sort_values(["step", "layer"])
-        lines[name] = {
-            int(own["step"].iloc[0]): own[column].to_numpy(dtype=np.float32) for _, own in rows.groupby("step")
-        }
+    lines = {name: _by_step(by_model[name], column) for name in names}
     frames = []
     for shown in (int(played[index]) for index in chosen):
         data = []
-        for name, of_step in lines.items():
-            data.append({"type": "scatter", "y": of_step[nearest(list(of_step), shown)], "name": names[name]})
+        for name, (steps, values) in lines.items():
+            place = int(np.abs(steps - shown).argmin())
+            data.append({"type": "scatter", "y": values[place], "name": names[name]})
         frames.append({"name": str(shown), "data": data, "traces": list(range(len(data)))})
     return frames
 
 
+def _by_step(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+    """The steps of a model, and its values by layer at each."""
+    steps, layers = rows["step"].to_numpy(dtype=np.int64), rows["layer"].to_numpy(dtype=np.int64)
+    order = np.lexsort((layers, steps))
+    found, first = np.unique(steps[order], return_index=True)
+    return found, np.split(rows[column].to_numpy(dtype=np.float32)[order], first[1:])
+
+
+@Drawing
 def last_layer_curves(
     trajectory: pd.DataFrame,
     *,
@@ -138,7 +145,7 @@ def last_layer_curves(
     before_norm: bool = False,
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Mean cosine of what the head reads along training, one line a model, coloured by parameters.
 
     before_norm: of the last layer before the final norm instead.
@@ -150,6 +157,6 @@ def last_layer_curves(
     if figure is None:
         return parts.empty(theme, "No anisotropy is measured for these models yet.")
     lowest = float(trajectory[column].min())
-    figure.update_yaxes(title={"text": "mean cosine"}, range=[min(-0.03, lowest - 0.03), 1.03])
+    figure.update(yaxis={"title": {"text": "mean cosine"}, "range": [min(-0.03, lowest - 0.03), 1.03]})
     parts.add_cursor(figure, cursor, scale, theme)
     return figure

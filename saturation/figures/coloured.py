@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts
 from saturation.figures.grid import ROW, domain, panel_note
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import ANISOTROPY_SCALE, LIGHT, Theme, colour_bar
@@ -28,6 +28,7 @@ def coloured_table(
     return kept.merge(cosines, on=["model", "step"], how="left")
 
 
+@Drawing
 def coloured_panels(
     table: pd.DataFrame,
     title: str,
@@ -36,7 +37,7 @@ def coloured_panels(
     scale: StepScale = "linear",
     higher_is_better: bool = False,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """One panel a model, smallest first: the metric (y) by training step (x), viridis 0 to 1 by the mean cosine.
 
     `table`: `coloured_table`; `title`: the metric with its unit. Steps without a measured cosine are muted rings,
@@ -49,7 +50,7 @@ def coloured_panels(
     columns = 1 if len(counts) == 1 else 2 if len(counts) <= 4 else 3
     rows = -(-len(counts) // columns)
     height = HEAD + FOOT + ROW * rows
-    shared = axis(frame["step"].to_numpy(), scale)
+    shared = axis(frame["step"].to_numpy(), scale, most=6 if columns == 1 else 3)
     words = "coloured by last-layer mean cosine"
     # Gathered and handed over at once: plotly takes milliseconds for each thing added to a figure of its own.
     traces: list[dict[str, Any]] = []
@@ -75,12 +76,8 @@ def coloured_panels(
             ends = {"x0": 0, "x1": 1, "y0": float(floor), "y1": float(floor)}
             shapes.append(_line(f"x{number} domain", f"y{number}", ends, theme.anisotropy, "dash", "entropy floor"))
         notes.append(panel_note(f"<b>{labels.model(name, parameters)}</b>", x_domain[0], y_domain[1], 3, 12, theme))
-        if cursor is not None:
-            at = float(positions([cursor], scale)[0])
-            ends = {"x0": at, "x1": at, "y0": 0, "y1": 1}
-            shapes.append(_line(f"x{number}", f"y{number} domain", ends, theme.text, "dot", "cursor"))
     bar = colour_bar(theme) | {"tickvals": [0, 0.5, 1], "ticktext": ["0", "0.5", "1"], "len": 0.22}
-    return parts.blank(
+    figure = parts.blank(
         theme,
         height,
         traces,
@@ -92,6 +89,19 @@ def coloured_panels(
         margin={"l": 58, "r": 14, "t": HEAD, "b": FOOT, "autoexpand": False},
         coloraxis={"cmin": 0, "cmax": 1, "colorscale": ANISOTROPY_SCALE, "colorbar": bar},
     )
+    add_cursors(figure, cursor, scale, theme)
+    return figure
+
+
+def add_cursors(figure: Plain, step: int | None, scale: StepScale, theme: Theme) -> None:
+    """Draw the step cursor in every panel."""
+    if step is None:
+        return
+    at = float(positions([step], scale)[0])
+    ends = {"x0": at, "x1": at, "y0": 0, "y1": 1}
+    for name in [name for name in figure.layout if name.startswith("xaxis") and "domain" in figure.layout[name]]:
+        number = name.removeprefix("xaxis")
+        figure.add_shape(**_line(f"x{number}", f"y{number} domain", ends, theme.text, "dot", "cursor"))
 
 
 def _traces(
@@ -111,8 +121,9 @@ def _traces(
     measured = own["anisotropy"].notna()
     ring = {"symbol": "circle-open", "size": 6, "color": theme.muted}
     cross = {"symbol": "x", "size": 7, "color": theme.warning}
+    outline = {"width": 0.8, "color": theme.muted}  # either end of viridis is as dark or as bright as a background
     for kept, marker, note in (
-        (sure & measured, {"coloraxis": "coloraxis", "size": 7}, "mean cosine %{customdata[1]:.3f}"),
+        (sure & measured, {"coloraxis": "coloraxis", "size": 7, "line": outline}, "mean cosine %{customdata[1]:.3f}"),
         (sure & ~measured, ring, "anisotropy not measured"),
         (~sure, cross, "doubtful: %{text}"),
     ):

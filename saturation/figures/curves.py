@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels, parts
+from saturation.figures.plain import Plain
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
@@ -26,6 +26,11 @@ def extent(frame: pd.DataFrame, by: str = "parameters") -> tuple[float, float] |
     return (min(values), max(values)) if values else None
 
 
+def differ_in_size(frame: pd.DataFrame) -> bool:
+    """Whether the models of a frame are of more than one known parameter count, so that size orders them."""
+    return len({value for value in sizes(frame).values() if value > 0}) > 1
+
+
 def along_training(
     trajectory: pd.DataFrame,
     column: str,
@@ -36,7 +41,7 @@ def along_training(
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
     height: int = 430,
-) -> go.Figure | None:
+) -> Plain | None:
     """Lines of `column` over the step for every model; None when nothing is measured.
 
     `hover` is a plotly template that writes %{y} with its unit. `by`: the column that colours the models, one of

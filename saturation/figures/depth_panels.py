@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels, parts
 from saturation.figures.grid import ROW, domain, panel_note
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.theme import LIGHT, Theme, colour_bar, line_scale, line_styles
 
 
-def depth_panels(layers: pd.DataFrame, *, centred: bool = False, theme: Theme = LIGHT) -> go.Figure:
+@Drawing
+def depth_panels(layers: pd.DataFrame, *, centred: bool = False, theme: Theme = LIGHT) -> Plain:
     """Mean cosine (y, 0 to 1) by layer depth (x: 0 embedding, 1 what the head reads), one line a model.
 
     `layers`: `queries.layer_anisotropy` of several families, each model at one step. Colour: parameters, log, plasma.

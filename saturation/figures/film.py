@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from saturation.figures import labels
+from saturation.figures.plain import Plain
 from saturation.figures.steps import nearest
 from saturation.figures.theme import Theme
 
@@ -21,20 +21,21 @@ def shown(count: int, active: int, most: int = FRAMES) -> NDArray[np.int64]:
     return np.unique([*np.round(np.linspace(0, count - 1, min(count, most))).astype(np.int64), active])
 
 
-def add_controls(figure: go.Figure, cursor: int | None, theme: Theme, colour: str) -> None:
+def add_controls(figure: Plain, cursor: int | None, theme: Theme, colour: str) -> None:
     """Give a figure with frames, whose names are steps, a play and a pause button and a slider under its panels.
 
     It starts at the frame nearest to the step `cursor`, the last where that is None; `colour` is of the slider's grip.
     A figure of a page needs them only where it leaves the page, whose own bar plays all figures at once.
     """
-    steps = [int(frame.name) for frame in figure.frames]
+    steps = [int(frame["name"]) for frame in figure.frames]
     if not steps:
         return
     start = nearest(steps, steps[-1] if cursor is None else cursor)
-    figure.update_traces(visible=True, selector={"name": PLAYED})
+    figure.data = [trace | ({"visible": True} if trace.get("name") == PLAYED else {}) for trace in figure.data]
     layout = figure.layout
-    layout.update(
-        {"height": layout.height + ROOM, "margin": {"b": layout.margin.b + ROOM}},
+    figure.update(
+        height=layout["height"] + ROOM,
+        margin={"b": layout["margin"]["b"] + ROOM},
         **_controls(steps, steps.index(start), theme, colour),
     )
 

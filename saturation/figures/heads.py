@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.steps import StepScale, axis, edges, positions
 from saturation.figures.theme import LIGHT, Theme, colour_bar, line_styles
 
@@ -22,13 +22,14 @@ METRICS = {
 Traces = list[dict[str, Any]]
 
 
+@Drawing
 def heads_by_rank(
     table: pd.DataFrame,
     metric: str = "nats_per_token",
     *,
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Loss or accuracy (y) by the rank of the head (x, log), one colour a model.
 
     table: `jobs.head_tables.by_rank`. Solid: trained heads of that rank, with the spread over seeds; dashed: the
@@ -40,6 +41,8 @@ def heads_by_rank(
         return parts.empty(theme, "No head of lower rank is measured for these models yet.")
     ranks = np.unique(frame["rank"].to_numpy(dtype=float))
     traces = _lines(frame, "rank", metric, "rank %{x}<br>" + hover, span, theme)
+    if (frame["kind"] == "own").any():
+        traces.append(_meaning("its own head", "dot", theme))
     for line in [trace for trace in traces if "legendgroup" in trace and trace["showlegend"]]:
         whole = frame.loc[(frame["model"] == line["legendgroup"]) & (frame["kind"] == "own"), metric]
         if len(whole):
@@ -47,7 +50,8 @@ def heads_by_rank(
     return _figure(theme, traces, rank_axis(ranks, "rank of the head"), title)
 
 
-def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
+@Drawing
+def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> Plain:
     """Figure 8: loss of heads of each rank (y) against the W-error that the rank allows on the model's own head (x)."""
     frame = table[table["nats_per_token"].notna() & table["w_error"].notna() & table["kind"].isin(DASHES)]
     if frame.empty:
@@ -60,7 +64,8 @@ def loss_by_w_error(table: pd.DataFrame, *, span: tuple[float, float] | None = N
     return _figure(theme, traces, xaxis, METRICS["nats_per_token"][0])
 
 
-def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> go.Figure:
+@Drawing
+def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = None, theme: Theme = LIGHT) -> Plain:
     """Figure 9: the learning rate chosen for each rank (both axes log); small marks are the rates that were tried.
 
     tried: `jobs.head_tables.rates`.
@@ -110,10 +115,15 @@ def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = No
     )
 
 
+@Drawing
 def truncated_along_training(
     rows: pd.DataFrame, *, cursor: int | None = None, scale: StepScale = "linear", theme: Theme = LIGHT
-) -> go.Figure:
-    """Loss that a checkpoint's own head adds when cut to a rank (colour, nats/token), by step (x) and rank (y)."""
+) -> Plain:
+    """Loss that a checkpoint's own head adds when cut to a rank (colour, nats/token), by step (x) and rank (y).
+
+    The lowest rank is on top, as in the maps of singular values. A head that loses nothing by the cut, or gains, has
+    the colour of 0.
+    """
     frame = rows.assign(added=rows["nats_per_token"] - rows["own_nats_per_token"])
     frame = frame[frame["added"].notna()]
     if frame.empty:
@@ -121,7 +131,9 @@ def truncated_along_training(
     table = frame.pivot_table(index="rank", columns="step", values="added")
     steps, ranks = table.columns.to_numpy(dtype=np.int64), table.index.to_numpy(dtype=np.int64)
     places = np.arange(len(ranks), dtype=float)
-    most = min(max(float(np.nanmax(table.to_numpy())), 1e-6), MOST_ADDED)
+    added = table.to_numpy()
+    most = min(max(float(np.nanmax(added)), 1e-6), MOST_ADDED)
+    ends = ("≤ " if np.nanmin(added) < 0 else "", "≥ " if np.nanmax(added) > most else "")
     cells = {
         "type": "heatmap",
         "x": edges(positions(steps, scale)),
@@ -132,10 +144,10 @@ def truncated_along_training(
         "zmax": most,
         "colorscale": ADDED_SCALE,
         "hoverongaps": False,
-        "hovertemplate": "+%{z:.4f} nats/token<br>rank %{customdata[1]}<extra>step %{customdata[0]:,}</extra>",
+        "hovertemplate": "%{z:+.4f} nats/token<br>rank %{customdata[1]}<extra>step %{customdata[0]:,}</extra>",
         "name": "added loss",
         "colorbar": colour_bar(theme)
-        | {"tickvals": [0, most], "ticktext": ["0", f"{'≥ ' if most == MOST_ADDED else ''}{most:.2g}"]},
+        | {"tickvals": [0, most / 2, most], "ticktext": [f"{ends[0]}0", f"{most / 2:.2g}", f"{ends[1]}{most:.2g}"]},
     }
     figure = parts.blank(
         theme,
@@ -146,7 +158,7 @@ def truncated_along_training(
         xaxis=axis(steps, scale),
         yaxis={
             "title": {"text": "rank kept"},
-            "range": [-0.5, len(ranks) - 0.5],
+            "range": [len(ranks) - 0.5, -0.5],
             "tickmode": "array",
             "tickvals": places.tolist(),
             "ticktext": [f"{rank:,}" for rank in ranks],
@@ -154,7 +166,7 @@ def truncated_along_training(
         },
     )
     parts.add_title(figure, "added loss", "nats/token above its own head", 1.0, theme)
-    parts.add_marks(figure, frame[["step", "doubtful"]].drop_duplicates("step"), scale, theme, y=-0.5)
+    parts.add_marks(figure, frame[["step", "doubtful"]].drop_duplicates("step"), scale, theme, y=len(ranks) - 0.5)
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
@@ -174,7 +186,7 @@ def rank_axis(ranks: np.ndarray, title: str) -> dict[str, Any]:
     }
 
 
-def _figure(theme: Theme, traces: Traces, xaxis: dict[str, Any], title: str) -> go.Figure:
+def _figure(theme: Theme, traces: Traces, xaxis: dict[str, Any], title: str) -> Plain:
     return parts.blank(
         theme,
         430,
@@ -193,11 +205,15 @@ def _lines(
     """A line for each model and kind of head, one legend entry a model, and entries that say what the dashes mean."""
     sizes = curves.sizes(frame)
     traces: Traces = []
+    ordered = frame.sort_values(x)
+    models, every = ordered["model"].to_numpy(dtype=object), ordered["kind"].to_numpy(dtype=object)
+    columns = {name: ordered[name].to_numpy(dtype=float) for name in {x, metric, "rank", "spread"}}
     for name, style in line_styles(sizes, theme, span).items():
-        own = frame[frame["model"] == name]
-        kinds = [kind for kind in DASHES if (own["kind"] == kind).any()]
+        own = models == name
+        kinds = [kind for kind in DASHES if (own & (every == kind)).any()]
         for kind in kinds:
-            line = _line(own[own["kind"] == kind].sort_values(x), x, metric, kind, style["color"])
+            rows = {key: values[own & (every == kind)] for key, values in columns.items()}
+            line = _line(rows, x, metric, kind, style["color"])
             words = {
                 "name": labels.model(name, sizes[name]),
                 "legendgroup": name,
@@ -205,17 +221,17 @@ def _lines(
                 "hovertemplate": f"<b>{name}</b> {kind}, {hover}%{{text}}<extra></extra>",
             }
             traces.append(line | words)
-    return traces + [_meaning(kind, theme) for kind in DASHES if (frame["kind"] == kind).any()]
+    return traces + [_meaning(kind, dash, theme) for kind, dash in DASHES.items() if (frame["kind"] == kind).any()]
 
 
-def _line(rows: pd.DataFrame, x: str, metric: str, kind: str, colour: str) -> dict[str, Any]:
-    spread = rows["spread"].to_numpy(dtype=float) if metric == "nats_per_token" else np.full(len(rows), np.nan)
+def _line(rows: dict[str, np.ndarray], x: str, metric: str, kind: str, colour: str) -> dict[str, Any]:
+    spread = rows["spread"] if metric == "nats_per_token" else np.full(len(rows[x]), np.nan)
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": rows[x].to_numpy(dtype=float),
-        "y": METRICS[metric][1] * rows[metric].to_numpy(dtype=float),
-        "customdata": rows["rank"].to_numpy(dtype=np.int64),
+        "x": rows[x],
+        "y": METRICS[metric][1] * rows[metric],
+        "customdata": rows["rank"].astype(np.int64),
         "text": [f"<br>seeds differ by {value:.2g}" if value > 0 else "" for value in spread],
         "line": {"width": 2, "color": colour, "dash": DASHES[kind]},
         "marker": {"size": 5, "color": colour, "symbol": "circle" if kind == "trained" else "circle-open"},
@@ -240,7 +256,7 @@ def _level(ranks: np.ndarray, value: float, line: dict[str, Any], hover: str) ->
     }
 
 
-def _meaning(kind: str, theme: Theme) -> dict[str, Any]:
+def _meaning(kind: str, dash: str, theme: Theme) -> dict[str, Any]:
     """A legend entry that says what a kind's dash means."""
-    look = {"mode": "lines", "line": {"width": 2, "color": theme.muted, "dash": DASHES[kind]}}
+    look = {"mode": "lines", "line": {"width": 2, "color": theme.muted, "dash": dash}}
     return {"type": "scatter", "x": [None], "y": [None], "name": kind, "hoverinfo": "skip"} | look

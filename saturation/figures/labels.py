@@ -38,14 +38,38 @@ def number(value: float, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     if value != 0 and not 1e-4 <= abs(value) < 1e5:
-        return f"{value:.{digits - 1}e}"
+        return minus(f"{value:.{digits - 1}e}")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else digits - 1
-    return f"{value:,.{decimals}f}"
+    return minus(f"{value:,.{decimals}f}")
 
 
 def cosine(value: float) -> str:
     """A mean cosine, to three decimals: a smaller one is no different from none."""
-    return f"{value:.3f}" if value is not None and math.isfinite(value) else "–"
+    return fixed(value, 3)
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A value with that many decimals, or a dash where nothing was measured."""
+    return minus(f"{value:.{decimals}f}") if value is not None and math.isfinite(value) else "–"
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign and that many decimals; what rounds to nothing has none."""
+    return minus(f"{value:+.{decimals}f}") if value is not None and math.isfinite(value) else "–"
+
+
+def minus(text: str) -> str:
+    """A written number with the minus of the figures' axes, and no sign where it is rounded to 0."""
+    if text[0] in "+-" and not text.strip("+-0.,"):
+        return text[1:]
+    return f"\N{MINUS SIGN}{text[1:]}" if text[0] == "-" else text
+
+
+def percent(share: float) -> str:
+    """A share: 13.3 %, and 0.12 % where one decimal says little."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    return minus(f"{100 * share:.{1 if abs(share) >= 0.0095 else 2}f}") + " %"
 
 
 def rate(value: float) -> str:

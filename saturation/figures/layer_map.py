@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from saturation.figures import film, labels, parts
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.steps import StepScale, axis, edges, nearest, positions
 from saturation.figures.theme import ANISOTROPY_SCALE, LIGHT, Theme, colour_bar
 
@@ -15,6 +15,7 @@ MAP_END, PROFILE_START = 0.72, 0.78  # of the figure's width
 PLAYED = [1, 2]  # the traces that a frame moves: the line over the map, and the profile
 
 
+@Drawing
 def layer_map(
     layers: pd.DataFrame,
     *,
@@ -24,7 +25,7 @@ def layer_map(
     before_norm: bool = False,
     controls: bool = True,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Mean cosine of one model by training step (x) and layer (y): 0 the embedding, the top what the head reads.
 
     The profile at the right is of the step under the line; its frames play along training in the browser, by buttons
@@ -88,8 +89,8 @@ def layer_map(
     figure.frames = frames
     marks = frame[["step", "doubtful"]].drop_duplicates("step")
     parts.add_marks(figure, marks, scale, theme, y=low)
-    parts.add_title(figure, "mean cosine", f"{'mean-centred' if centred else 'plain'}, top row {top}", 1.0, theme)
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_title(figure, "mean cosine", f"{'centred' if centred else 'plain'}, top row {top}", 1.0, theme)
+    parts.add_cursor(figure, cursor, scale, theme, flag="right")  # to the left of the profile's axis, where they meet
     if controls:
         film.add_controls(figure, cursor, theme, theme.anisotropy)
     return figure

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels, parts, singular
 from saturation.figures.curves import CROWD
+from saturation.figures.plain import Drawing, Parts, Plain, scatter
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme
@@ -30,6 +30,10 @@ def domains(shares: tuple[float, ...] = SHARES, gap: float = GAP) -> list[tuple[
     return ends
 
 
+LINKED = ("y", "y2", "y3", "y4")  # the panels' y axes
+
+
+@Drawing
 def linked_figure(
     trajectory: pd.DataFrame,
     spectra: pd.DataFrame,
@@ -41,12 +45,13 @@ def linked_figure(
     scale: StepScale = "linear",
     ranks: int | None = singular.PAPER_RANKS,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """The overview figure of one model.
 
     `trajectory`: rows of one model (`queries.trajectory`); `spectra`: `queries.spectra` of the same model.
     `curve`: values of another metric than the loss (`jobs.metrics.curve`); `metric`: its name, unit, and whether
-    higher is better. `turns`: where performance, anisotropy or singular_entropy turned, marked in its panel.
+    higher is better. `turns`: where anisotropy or singular_entropy turned, and since when performance is saturated
+    (`RunVerdict.marks`), each marked in its panel.
     Loss is in nats per token, anisotropy a mean cosine, singular entropy in nats. Doubtful checkpoints are
     drawn hollow and left out of the lines. Hovering shows all panels at one step.
     """
@@ -68,13 +73,15 @@ def linked_figure(
     _pair(figure, trajectory, "singular_entropy", "y3", scale, theme.spectrum)
     mapped = singular.ratios(spectra, ranks=ranks)
     if mapped is not None:
-        cells = singular.heatmap(mapped, scale, theme, top=domains()[3][1])
-        figure.add_trace(cells.update(yaxis="y4", hoverinfo="skip", hovertemplate=None))
+        colour = singular.fitting_scale(mapped)
+        cells = singular.heatmap(mapped, scale, theme, colour=colour, top=domains()[3][1])
+        unhovered = {"yaxis": "y4", "hoverinfo": "skip", "hovertemplate": None, "customdata": None}
+        figure.add_traces(cells | unhovered)
     _marks(figure, trajectory, mapped, scale, theme)
     steps = np.concatenate([frame["step"].to_numpy() for frame in (trajectory, spectra, values)])
     _layout(figure, trajectory, values, metric, steps, scale, theme, mapped)
     _turns(figure, turns or {}, scale, theme)
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_cursor(figure, cursor, scale, theme, panels=LINKED)
     return figure
 
 
@@ -87,9 +94,9 @@ def linked_table(trajectory: pd.DataFrame) -> pd.DataFrame:
     return trajectory[columns].reset_index(drop=True)
 
 
-def _line(frame: pd.DataFrame, column: str, scale: StepScale, *, markers: bool = True, **trace: Any) -> go.Scatter:
+def _line(frame: pd.DataFrame, column: str, scale: StepScale, *, markers: bool = True, **trace: Any) -> Parts:
     kept = frame[frame[column].notna() & frame["doubtful"].isna()]
-    return go.Scatter(
+    return scatter(
         x=positions(kept["step"], scale),
         y=kept[column].to_numpy(dtype=float),
         customdata=kept["step"].to_numpy(dtype=np.int64),
@@ -100,12 +107,12 @@ def _line(frame: pd.DataFrame, column: str, scale: StepScale, *, markers: bool =
     )
 
 
-def _hollow(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale: StepScale, colour: str) -> None:
+def _hollow(figure: Plain, frame: pd.DataFrame, column: str, yaxis: str, scale: StepScale, colour: str) -> None:
     doubtful = frame[frame[column].notna() & frame["doubtful"].notna()]
     if doubtful.empty:
         return
-    figure.add_trace(
-        go.Scatter(
+    figure.add_traces(
+        scatter(
             x=positions(doubtful["step"], scale),
             y=doubtful[column].to_numpy(dtype=float),
             yaxis=yaxis,
@@ -120,10 +127,10 @@ def _hollow(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, sca
 
 
 def _performance(
-    figure: go.Figure, frame: pd.DataFrame, metric: tuple[str, str, bool], scale: StepScale, theme: Theme
+    figure: Plain, frame: pd.DataFrame, metric: tuple[str, str, bool], scale: StepScale, theme: Theme
 ) -> None:
     label, unit, higher_is_better = metric
-    figure.add_trace(
+    figure.add_traces(
         _line(
             frame,
             "value",
@@ -138,8 +145,8 @@ def _performance(
     sure = frame[frame["value"].notna() & frame["doubtful"].isna()]
     if not sure.empty:
         best = sure.iloc[int(sure["value"].argmax() if higher_is_better else sure["value"].argmin())]
-        figure.add_trace(
-            go.Scatter(
+        figure.add_traces(
+            scatter(
                 x=positions([best["step"]], scale),
                 y=[float(best["value"])],
                 yaxis="y",
@@ -151,11 +158,9 @@ def _performance(
         )
     floors = frame["floor"].dropna().unique()
     if len(floors) == 1:
-        figure.add_hline(
-            y=float(floors[0]),
-            line={"color": theme.anisotropy, "width": 1.5, "dash": "dash"},
-            name="entropy floor",
-        )
+        ends = {"xref": "x domain", "x0": 0, "x1": 1, "yref": "y", "y0": float(floors[0]), "y1": float(floors[0])}
+        line = {"color": theme.anisotropy, "width": 1.5, "dash": "dash"}
+        figure.add_shape(type="line", **ends, line=line, name="entropy floor")
         figure.add_annotation(
             text=f"exact entropy of the text {floors[0]:.3f}",
             x=0,
@@ -166,14 +171,15 @@ def _performance(
             yanchor="bottom",
             showarrow=False,
             font={"size": 11, "color": theme.anisotropy},
+            bgcolor=theme.background,
         )
 
 
-def _pair(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale: StepScale, colour: str) -> None:
+def _pair(figure: Plain, frame: pd.DataFrame, column: str, yaxis: str, scale: StepScale, colour: str) -> None:
     """A measure and its centred counterpart: solid, and dotted."""
     word = column.replace("_", " ")
     for name, dash, label in ((column, "solid", word), (f"centred_{column}", "dot", f"{word}, centred")):
-        figure.add_trace(
+        figure.add_traces(
             _line(
                 frame,
                 name,
@@ -188,9 +194,7 @@ def _pair(figure: go.Figure, frame: pd.DataFrame, column: str, yaxis: str, scale
         _hollow(figure, frame, name, yaxis, scale, colour)
 
 
-def _marks(
-    figure: go.Figure, frame: pd.DataFrame, mapped: singular.Ratios | None, scale: StepScale, theme: Theme
-) -> None:
+def _marks(figure: Plain, frame: pd.DataFrame, mapped: singular.Ratios | None, scale: StepScale, theme: Theme) -> None:
     """Marks of all checkpoints on the step axis; their hover tells the step and the spectrum in two ratios."""
     rows, notes = frame, None
     if mapped is not None:
@@ -204,10 +208,11 @@ def _marks(
     parts.add_marks(figure, rows, scale, theme, y=bottom, notes=notes, yaxis="y4")
 
 
-def _turns(figure: go.Figure, turns: Mapping[str, int], scale: StepScale, theme: Theme) -> None:
-    """A dashed line at each turn, within the panel of what turned."""
+def _turns(figure: Plain, turns: Mapping[str, int], scale: StepScale, theme: Theme) -> None:
+    """A line at each turn, within the panel of what turned: dashed, and for performance as on its own page."""
     for name, step in turns.items():
         yaxis = {"performance": "y", "anisotropy": "y2", "singular_entropy": "y3"}[name]
+        words, dash = ("saturated since", "dot") if name == "performance" else ("turns at", "dash")
         place = float(positions([step], scale)[0])
         figure.add_shape(
             type="line",
@@ -217,24 +222,26 @@ def _turns(figure: go.Figure, turns: Mapping[str, int], scale: StepScale, theme:
             x1=place,
             y0=0,
             y1=1,
-            line={"color": theme.warning, "width": 1.5, "dash": "dash"},
+            line={"color": theme.warning, "width": 1.5, "dash": dash},
             name=f"turn of {name}",
         )
         figure.add_annotation(
-            text=f"turns at {labels.short_step(step)}",
+            text=f"{words} {labels.step(step)}",
             x=place,
             xref="x",
             y=1,
             yref=f"{yaxis} domain",
             xanchor="left",
             yanchor="top",
+            xshift=4,
             showarrow=False,
             font={"size": 11, "color": theme.warning},
+            bgcolor=theme.background,
         )
 
 
 def _layout(
-    figure: go.Figure,
+    figure: Plain,
     frame: pd.DataFrame,
     values: pd.DataFrame,
     metric: tuple[str, str, bool],
@@ -244,7 +251,7 @@ def _layout(
     mapped: "singular.Ratios | None",
 ) -> None:
     ends = domains()
-    figure.update_layout(
+    figure.update(
         xaxis=axis(steps, scale)
         | {"anchor": "y4", "showspikes": True, "spikemode": "across", "spikesnap": "hovered data"},
         yaxis={"domain": ends[0], "anchor": "x", "range": _value_axis(values, metric[2], scale)},
@@ -254,16 +261,17 @@ def _layout(
     )
     entropies = frame[["singular_entropy", "centred_singular_entropy"]].to_numpy(dtype=float)
     tickvals, ticktext = parts.log_ticks(entropies)
-    figure.update_layout(yaxis3={"tickmode": "array", "tickvals": tickvals, "ticktext": ticktext})
+    figure.update(yaxis3={"tickmode": "array", "tickvals": tickvals, "ticktext": ticktext})
     if mapped is not None:
-        figure.update_layout(yaxis4={"range": [mapped.ranks + 0.5, 0.5]} | singular.rank_ticks(mapped.ranks))
+        figure.update(yaxis4={"range": [mapped.ranks + 0.5, 0.5]} | singular.rank_ticks(mapped.ranks))
     else:
-        figure.update_layout(yaxis4={"range": [0, 1], "showticklabels": False})
+        figure.update(yaxis4={"range": [0, 1], "showticklabels": False})
+    logarithmic = mapped is not None and singular.fitting_scale(mapped) == "log"
     titles = (
         metric[:2],
         ("Last-layer anisotropy", "mean cosine, dotted: centred"),
         ("Singular entropy", "nats, dotted: centred"),
-        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub> by rank"),
+        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub>" + (", log" if logarithmic else " by rank")),
     )
     measured = (
         values["value"].notna().any(),

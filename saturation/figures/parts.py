@@ -6,49 +6,52 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import labels
+from saturation.figures.plain import Plain, scatter
 from saturation.figures.steps import StepScale, positions
-from saturation.figures.theme import Theme, template
+from saturation.figures.theme import Theme, plain_template
 
 FLAG_ROOM = 38  # pixels right of a step axis, half the flag of a cursor at its end
 # A map has a title and a colour bar above it, for which plotly would reserve room twice.
 MAP_MARGIN = {"l": 62, "r": FLAG_ROOM, "t": 64, "b": 52, "autoexpand": False}
 
 
-def blank(theme: Theme, height: int, traces: Sequence[Any] = (), **layout: Any) -> go.Figure:
+def blank(theme: Theme, height: int, traces: Sequence[Any] = (), **layout: Any) -> Plain:
     """A figure in a theme, of a height in pixels, with what is given of its traces and layout."""
-    return go.Figure(list(traces), {"template": template(theme), "height": height, "dragmode": "zoom", **layout})
+    return Plain(traces, {"template": plain_template(theme), "height": height, "dragmode": "zoom", **layout})
 
 
-def empty(theme: Theme, message: str, height: int = 260) -> go.Figure:
+def empty(theme: Theme, message: str, height: int = 260) -> Plain:
     """A figure that says why there is nothing to see."""
     figure = blank(theme, height, xaxis={"visible": False}, yaxis={"visible": False})
-    figure.add_annotation(
-        text=message, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"color": theme.muted}
-    )
+    centre = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
+    figure.add_annotation(text=message, showarrow=False, **centre, font={"color": theme.muted})
     return figure
 
 
-def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: Theme, label: bool = True) -> None:
-    """Draw the step cursor over all panels, with a flag on the step axis; the halo shows it on any colour."""
+def add_cursor(
+    figure: Plain,
+    step: int | None,
+    scale: StepScale,
+    theme: Theme,
+    label: bool = True,
+    panels: Sequence[str] = (),
+    flag: str = "center",
+) -> None:
+    """Draw the step cursor over all panels, with a flag on the step axis; the halo shows it on any colour.
+
+    `panels`: y axes of stacked panels, between which it leaves titles and colour bars alone. `flag`: the part of the
+    flag that is at the step.
+    """
     if step is None:
         return
     place = float(positions([step], scale)[0])
-    for width, colour, opacity in ((4, theme.background, 0.75), (1.5, theme.text, 1.0)):
-        figure.add_shape(
-            type="line",
-            xref="x",
-            yref="paper",
-            x0=place,
-            x1=place,
-            y0=0,
-            y1=1,
-            opacity=opacity,
-            line={"color": colour, "width": width},
-            name="cursor",
-        )
+    ends = {"xref": "x", "x0": place, "x1": place, "y0": 0, "y1": 1}
+    for reach in [f"{name} domain" for name in panels] or ["paper"]:
+        for width, colour, opacity in ((4, theme.background, 0.75), (1.5, theme.text, 1.0)):
+            line = {"color": colour, "width": width}
+            figure.add_shape(type="line", **ends, yref=reach, opacity=opacity, line=line, name="cursor")
     if label:
         figure.add_annotation(
             text=f"step {labels.step(step)}",
@@ -58,7 +61,8 @@ def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: The
             yref="paper",
             yanchor="top",
             yshift=-5,
-            xanchor="center",
+            xanchor=flag,
+            xshift=10 if flag == "right" else 0,  # over the whole of a tick's label
             showarrow=False,
             font={"color": theme.background, "size": 11},
             bgcolor=theme.text,
@@ -67,13 +71,13 @@ def add_cursor(figure: go.Figure, step: int | None, scale: StepScale, theme: The
         )
 
 
-def add_title(figure: go.Figure, text: str, unit: str, top: float, theme: Theme) -> None:
+def add_title(figure: Plain, text: str, unit: str, top: float, theme: Theme) -> None:
     """Write a panel's title and unit above its left corner; `top` is the panel's upper end on the paper."""
-    figure.add_annotation(title(text, unit, top, theme))
+    figure.add_annotation(**title(text, unit, top, theme))
 
 
 def title(text: str, unit: str, top: float, theme: Theme) -> dict[str, Any]:
-    """The annotation that `add_title` adds; a figure of many panels adds all of them at once, which is faster."""
+    """The annotation that `add_title` adds."""
     return {
         "text": f"<b>{text}</b>  <span style='color:{theme.muted}'>{unit}</span>",
         "x": 0,
@@ -91,7 +95,7 @@ def title(text: str, unit: str, top: float, theme: Theme) -> dict[str, Any]:
 
 
 def add_marks(
-    figure: go.Figure,
+    figure: Plain,
     frame: pd.DataFrame,
     scale: StepScale,
     theme: Theme,
@@ -116,8 +120,8 @@ def add_marks(
     ):
         if rows.empty:
             continue
-        figure.add_trace(
-            go.Scatter(
+        figure.add_traces(
+            scatter(
                 x=positions(rows["step"].to_numpy(), scale),
                 y=np.full(len(rows), float(y)),
                 yaxis=yaxis,

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts, shades
 from saturation.figures.linked import domains
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, axis, positions
 from saturation.figures.theme import LIGHT, Theme, line_styles
@@ -16,6 +16,7 @@ from saturation.figures.theme import LIGHT, Theme, line_styles
 MOST_PANELS = 12
 PANELS, PANEL, GAP, MARGIN = 640, (112, 160), 34, {"l": 60, "r": parts.FLAG_ROOM, "t": 34, "b": 52}  # pixels
 RIGHT = {"x": 1, "xanchor": "right", "xshift": 0}
+ROOM_BEFORE = 0.45  # share of a phone's step axis that the words at an onset take
 DECADES = 30.0  # greatest over least value from which an axis is logarithmic
 Parts = dict[str, Any]
 
@@ -48,6 +49,7 @@ def shown_models(values: Mapping[str, float], most: int = MOST_PANELS) -> list[s
     return [names[place] for place in np.unique(np.round(np.linspace(0, len(names) - 1, most)).astype(int))]
 
 
+@Drawing
 def loss_panels(
     curve: pd.DataFrame,
     *,
@@ -59,7 +61,7 @@ def loss_panels(
     span: tuple[float, float] | None = None,
     onsets: Mapping[str, int] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Figure 1a of the paper: a metric along training, one panel a model, the smallest on top, on one step axis.
 
     curve: rows of `jobs.metrics.curve`. Each panel has its own range, which shows what follows the minimum; each line
@@ -87,6 +89,7 @@ def loss_panels(
     )
     logarithmic = is_logarithmic(frame, higher_is_better)
     ends = domains((1.0,) * len(names), GAP / inner)
+    last = int(frame["step"].max())
     layout: Parts = {}
     traces, notes, shapes = [], [], []  # added at once: one by one, plotly takes twice as long
     for place, (name, (low, high)) in enumerate(zip(names, ends, strict=True)):
@@ -99,7 +102,7 @@ def loss_panels(
         )
         for shape, note in (
             *_floor(rows, axis_name, theme),
-            *_onset((onsets or {}).get(name), axis_name, scale, bool(higher_is_better), theme),
+            *_onset((onsets or {}).get(name), axis_name, scale, bool(higher_is_better), last, theme),
         ):
             shapes.append(shape)
             notes += [note] if place == 0 or shape["name"] == "onset" else []
@@ -107,20 +110,16 @@ def loss_panels(
         notes.append(parts.title(name, unit if place else f"{unit} · {metric_title}", high, theme))
     if len(names) < len(colouring):
         notes.append(parts.title("", f"{len(names)} of {len(colouring)} models", 1.0, theme) | RIGHT)
-    figure.add_traces(traces)
+    figure.add_traces(*traces)
     spikes = {"showspikes": True, "spikemode": "across", "spikesnap": "hovered data"}
     xaxis = axis(frame["step"].to_numpy(), scale) | {"anchor": traces[-1]["yaxis"]} | spikes
     parts.add_cursor(figure, cursor, scale, theme)
-    figure.layout.update(
-        layout,
-        xaxis=xaxis,
-        annotations=[*notes, *figure.layout.annotations],
-        shapes=[*shapes, *figure.layout.shapes],
-        overwrite=True,
-    )
+    drawn = {name: [*own, *figure.layout.get(name, ())] for name, own in (("annotations", notes), ("shapes", shapes))}
+    figure.layout |= layout | drawn | {"xaxis": xaxis}
     return figure
 
 
+@Drawing
 def metric_curves(
     curve: pd.DataFrame,
     *,
@@ -131,7 +130,7 @@ def metric_curves(
     by: str = "parameters",
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """A metric of all models on one axis, coloured by `by`; logarithmic where it spans decades.
 
     The axis holds the panels of `loss_panels`: the first descent leaves it, and a double click shows all.
@@ -147,10 +146,10 @@ def metric_curves(
         for _, rows in curve[curve["value"].notna()].groupby("model", sort=False)
     ]
     found = [limits for limits in ranges if limits is not None]
-    figure.update_yaxes(title={"text": metric_title + (", log" if logarithmic else "")})
+    figure.update(yaxis={"title": {"text": metric_title + (", log" if logarithmic else "")}})
     if found:
         limits = [min(low for low, _ in found), max(high for _, high in found)]
-        figure.update_yaxes({"range": limits} | (_log_axis(limits) if logarithmic else {}))
+        figure.update(yaxis={"range": limits} | (_log_axis(limits) if logarithmic else {}))
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
@@ -268,15 +267,23 @@ def _floor(rows: pd.DataFrame, yaxis: str, theme: Theme) -> Iterator[tuple[Parts
     yield (
         {"type": "line", "name": "entropy floor", "line": line, "x0": 0, "x1": 1, "xref": "x domain"}
         | {"y0": at, "y1": at, "yref": yaxis},
-        note | {"xref": "x domain", "xanchor": "left", "showarrow": False, "font": _small(theme.anisotropy)},
+        note
+        | {"xref": "x domain", "xanchor": "left", "showarrow": False, "font": _small(theme.anisotropy)}
+        | {"bgcolor": theme.background},
     )
 
 
-def _onset(step: int | None, yaxis: str, scale: StepScale, below: bool, theme: Theme) -> Iterator[tuple[Parts, Parts]]:
-    """Line and words at the step since which a model is saturated; `below` keeps the words from a best value on top."""
+def _onset(
+    step: int | None, yaxis: str, scale: StepScale, below: bool, last: int, theme: Theme
+) -> Iterator[tuple[Parts, Parts]]:
+    """Line and words at the step since which a model is saturated, of an axis that ends at step `last`.
+
+    `below` keeps the words from a best value on top; they are before the line where even a phone has the room.
+    """
     if step is None:
         return
-    at = float(positions([step], scale)[0])
+    at, end = positions([step, last], scale)
+    at, before = float(at), at >= ROOM_BEFORE * end
     line = {"color": theme.warning, "width": 1.5, "dash": "dot"}
     note = {"text": f"saturated since {labels.step(step)}", "x": at, "xref": "x", "y": 0 if below else 1}
     note |= {"yref": f"{yaxis} domain", "name": "onset"}
@@ -285,10 +292,12 @@ def _onset(step: int | None, yaxis: str, scale: StepScale, below: bool, theme: T
         | {"y0": 0, "y1": 1, "yref": f"{yaxis} domain"},
         note
         | {
-            "xanchor": "right",
+            "xanchor": "right" if before else "left",
+            "xshift": -4 if before else 4,
             "yanchor": "bottom" if below else "top",
             "showarrow": False,
             "font": _small(theme.warning),
+            "bgcolor": theme.background,
         },
     )
 

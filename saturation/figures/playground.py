@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from saturation.figures import labels, parts
+from saturation.figures.plain import Drawing, Plain
 from saturation.figures.theme import LIGHT, Theme
 
 HEIGHT = 420
@@ -19,13 +19,14 @@ WIDTHS_END, ERRORS_START = 0.58, 0.66  # of the figure's width
 Values = NDArray[np.float64]
 
 
+@Drawing
 def playground_figure(
     rows: pd.DataFrame,
     constant: float | None = None,
     fitted_on: Sequence[int] = (),
     *,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Loss above the exact entropy (y, nats, log): left by the width of the head (x, log), right by its W-error (x).
 
     rows: of one language, one a width, with width, rank, gap, w_error and tail (`queries.playground`). constant: of the

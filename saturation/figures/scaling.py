@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from saturation.figures import curves, labels, parts
+from saturation.figures.plain import Drawing, Plain, scatter
 from saturation.figures.theme import LIGHT, Theme, line_styles
 
 HEIGHT = 480
@@ -14,6 +14,7 @@ DASH = {"final": "solid", "best": "dash"}
 SYMBOLS = {"best": "circle", "final": "circle-open"}
 
 
+@Drawing
 def scaling_figure(
     points: pd.DataFrame,
     law: pd.DataFrame | None = None,
@@ -21,7 +22,7 @@ def scaling_figure(
     by: str = "parameters",
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Loss in nats per token (y) against training FLOPs, estimated as 6 N T (x, log): one thin line a model.
 
     points: one row a model with parameters and, at the best and the final checkpoint, step, tokens, flops and loss;
@@ -38,7 +39,7 @@ def scaling_figure(
     styles = line_styles(colouring, theme, span)
     rows = points.set_index("model", drop=False)
     for name in rows.index:
-        figure.add_trace(_model(rows.loc[name], styles[name]["color"], labels.model(name, colouring[name], by)))
+        figure.add_traces(_model(rows.loc[name], styles[name]["color"], labels.model(name, colouring[name], by)))
     if "fitted" in points:
         _add_rings(figure, points, theme)
     _add_key(figure, theme)
@@ -46,7 +47,7 @@ def scaling_figure(
     low, high = np.log10(compute.min()), np.log10(compute.max())
     room = max(0.06 * (high - low), 0.1)
     ticks, text = parts.log_ticks(compute)
-    figure.update_layout(
+    figure.update(
         showlegend=True,
         xaxis={
             "type": "log",
@@ -100,12 +101,12 @@ def _model(row: "pd.Series[Any]", colour: str, legend: str) -> dict[str, Any]:
     }
 
 
-def _add_law(figure: go.Figure, law: pd.DataFrame, theme: Theme) -> None:
+def _add_law(figure: Plain, law: pd.DataFrame, theme: Theme) -> None:
     final = law[law["which"] == "final"]
     if final["low"].notna().all():
         red, green, blue = (int(theme.anisotropy[start : start + 2], 16) for start in (1, 3, 5))
-        figure.add_trace(
-            go.Scatter(
+        figure.add_traces(
+            scatter(
                 x=np.concatenate([final["flops"], final["flops"][::-1]]),
                 y=np.concatenate([final["high"], final["low"][::-1]]),
                 fill="toself",
@@ -118,8 +119,8 @@ def _add_law(figure: go.Figure, law: pd.DataFrame, theme: Theme) -> None:
         )
     for which, dash in DASH.items():
         rows = law[law["which"] == which]
-        figure.add_trace(
-            go.Scatter(
+        figure.add_traces(
+            scatter(
                 x=rows["flops"].to_numpy(dtype=float),
                 y=rows["loss"].to_numpy(dtype=float),
                 customdata=[labels.count(size) for size in rows["parameters"]],
@@ -131,13 +132,13 @@ def _add_law(figure: go.Figure, law: pd.DataFrame, theme: Theme) -> None:
         )
 
 
-def _add_rings(figure: go.Figure, points: pd.DataFrame, theme: Theme) -> None:
+def _add_rings(figure: Plain, points: pd.DataFrame, theme: Theme) -> None:
     """A ring around the checkpoints that the law was fitted to."""
     used = points[points["fitted"].isin(list(SYMBOLS))]
     if used.empty:
         return
-    figure.add_trace(
-        go.Scatter(
+    figure.add_traces(
+        scatter(
             x=[row[f"{row['fitted']}_flops"] for _, row in used.iterrows()],
             y=[row[f"{row['fitted']}_loss"] for _, row in used.iterrows()],
             mode="markers",
@@ -148,10 +149,10 @@ def _add_rings(figure: go.Figure, points: pd.DataFrame, theme: Theme) -> None:
     )
 
 
-def _add_key(figure: go.Figure, theme: Theme) -> None:
+def _add_key(figure: Plain, theme: Theme) -> None:
     for which, symbol in SYMBOLS.items():
-        figure.add_trace(
-            go.Scatter(
+        figure.add_traces(
+            scatter(
                 x=[None],
                 y=[None],
                 mode="markers",

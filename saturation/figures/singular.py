@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from saturation.figures import curves, parts
+from saturation.figures.plain import Drawing, Parts, Plain
 from saturation.figures.steps import StepScale, axis, edges, positions
 from saturation.figures.theme import LIGHT, SPECTRUM_SCALE, Theme, colour_bar
 
 PAPER_RANKS = 100
+DARK_SHARE = 0.15  # of the largest value, below which cells of linear colours look alike
 MAP_ROWS = 400  # about the pixels of a panel: more rows make a page heavier, not sharper
 
 ColourScale = Literal["linear", "log"]
@@ -112,39 +113,44 @@ def heatmap(
     colour: ColourScale = "linear",
     top: float = 1.0,
     log_ranks: bool = False,
-) -> go.Heatmap:
+) -> Parts:
     """The map's trace: cells with exact borders; the true step, rank and value in the hover.
 
     `top` is the paper height of the panel's upper end, where the colour bar goes.
     """
     rows = drawn_ranks(found.ranks, spaced="log" if log_ranks else "even")
     values = found.values[rows - 1]
-    steps = np.broadcast_to(found.steps, values.shape)
+    steps, ranks = np.broadcast_to(found.steps, values.shape), np.broadcast_to(rows[:, None], values.shape)
     highest = 1.0 if found.divide == "largest" else float(np.nanmax(values))
-    trace = go.Heatmap(
-        x=edges(positions(found.steps, scale)),
-        y=rank_places(np.concatenate([[0.5], (rows[:-1] + rows[1:]) / 2, [found.ranks + 0.5]]), log_ranks),
-        customdata=np.stack([steps, np.broadcast_to(rows[:, None], values.shape), values], axis=-1).astype(np.float32),
-        colorscale=SPECTRUM_SCALE,
-        hoverongaps=False,
-        name="singular values",
-        colorbar=colour_bar(theme, top),
-        hovertemplate=f"{found.words.hover} %{{customdata[2]:.4g}} at rank %{{customdata[1]:,}}"
+    bar = colour_bar(theme, top)
+    trace: Parts = {
+        "type": "heatmap",
+        "x": edges(positions(found.steps, scale)),
+        "y": rank_places(np.concatenate([[0.5], (rows[:-1] + rows[1:]) / 2, [found.ranks + 0.5]]), log_ranks),
+        "customdata": np.stack([steps, ranks, values], axis=-1).astype(np.float32),
+        "colorscale": SPECTRUM_SCALE,
+        "hoverongaps": False,
+        "name": "singular values",
+        "hovertemplate": f"{found.words.hover} %{{customdata[2]:.4g}} at rank %{{customdata[1]:,}}"
         "<extra>step %{customdata[0]:,}</extra>",
-    )
+    }
     if colour == "linear":
-        trace.update(z=values.astype(np.float32), zmin=0, zmax=highest)
         ticks = [0, highest / 2, highest]
-        trace.colorbar.update(tickvals=ticks, ticktext=[f"{value:.2g}" for value in ticks])
-        return trace
+        bar |= {"tickvals": ticks, "ticktext": [f"{value:.2g}" for value in ticks]}
+        return trace | {"z": values.astype(np.float32), "zmin": 0, "zmax": highest, "colorbar": bar}
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(values > 0, np.log10(values), np.nan)
     end = float(np.log10(highest))
     lowest = max(end - 6.0, min(end - 0.1, float(np.nanmin(logs))))
-    trace.update(z=logs.astype(np.float32), zmin=lowest, zmax=end)
     shown, text = parts.log_ticks([10**lowest, highest], most=4)
-    trace.colorbar.update(tickvals=np.log10(shown), ticktext=text)
-    return trace
+    bar |= {"tickvals": np.log10(shown), "ticktext": text}
+    return trace | {"z": logs.astype(np.float32), "zmin": lowest, "zmax": end, "colorbar": bar}
+
+
+def fitting_scale(found: Ratios) -> ColourScale:
+    """The colours that show a map's structure: logarithmic where most of it would be as dark as its lowest value."""
+    dark = found.values[np.isfinite(found.values)] < DARK_SHARE * float(np.nanmax(found.values))
+    return "log" if dark.mean() > 0.5 else "linear"
 
 
 def rank_places(ranks: NDArray, log: bool) -> NDArray[np.float64]:
@@ -199,6 +205,7 @@ def sketches(spectra: pd.DataFrame, steps: Sequence[int], most: int = 40) -> lis
     return [of_step.get(int(step), []) for step in steps]
 
 
+@Drawing
 def singular_map(
     spectra: pd.DataFrame,
     *,
@@ -210,21 +217,22 @@ def singular_map(
     divide: Normalisation = "largest",
     log_ranks: bool = False,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Figure 4 of the paper: x training step, y singular rank, colour sigma_i / sigma_1 or its share of the sum."""
     found = ratios(spectra, ranks=ranks, centred=centred, divide=divide)
     if found is None:
         return parts.empty(theme, "No spectrum is measured for this model yet.")
     figure = parts.blank(theme, 440, margin=parts.MAP_MARGIN)
-    figure.add_trace(heatmap(found, scale, theme, colour=colour, log_ranks=log_ranks))
+    figure.add_traces(heatmap(found, scale, theme, colour=colour, log_ranks=log_ranks))
     ranked = rank_axis(found.ranks, log_ranks)
     parts.add_marks(figure, found.marks, scale, theme, y=ranked["range"][0])
-    figure.update_layout(xaxis=axis(found.steps, scale), yaxis=ranked)
+    figure.update(xaxis=axis(found.steps, scale), yaxis=ranked)
     parts.add_title(figure, found.words.title, found.words.unit, 1.0, theme)
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
 
+@Drawing
 def entropy_curves(
     trajectory: pd.DataFrame,
     *,
@@ -233,7 +241,7 @@ def entropy_curves(
     centred: bool = False,
     span: tuple[float, float] | None = None,
     theme: Theme = LIGHT,
-) -> go.Figure:
+) -> Plain:
     """Figure 5 of the paper: singular entropy along training, log axis, coloured by parameters."""
     column = "centred_singular_entropy" if centred else "singular_entropy"
     figure = curves.along_training(
@@ -242,9 +250,8 @@ def entropy_curves(
     if figure is None:
         return parts.empty(theme, "No singular entropy is measured for these models yet.")
     values, text = parts.log_ticks(trajectory[column].to_numpy(dtype=float))
-    figure.update_yaxes(
-        title={"text": "singular entropy (nats, log)"}, type="log", tickmode="array", tickvals=values, ticktext=text
-    )
+    ticks = {"type": "log", "tickmode": "array", "tickvals": values, "ticktext": text}
+    figure.update(yaxis=ticks | {"title": {"text": "singular entropy (nats, log)"}})
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 

@@ -41,19 +41,23 @@ def weights(settings: Settings, store: Store, family: str, model: str) -> dict[i
     return {}
 
 
-def checkpoints(settings: Settings, store: Store, family: str, model: str) -> pd.DataFrame:
+def checkpoints(
+    settings: Settings, store: Store, family: str, model: str, held: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """`table` of a model with the weights that are known of it."""
-    return table(store, family, model, weights(settings, store, family, model))
+    return table(store, family, model, weights(settings, store, family, model), held)
 
 
-def table(store: Store, family: str, model: str, known: Mapping[int, Checkpoint]) -> pd.DataFrame:
+def table(
+    store: Store, family: str, model: str, known: Mapping[int, Checkpoint], held: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row per known step of a model. known: the checkpoints whose weights can be had, by step.
 
     Columns: step; place of its weights (`here`, `hub`, or empty); available (there is a place); source; whether each
     measure is done, heads of lower rank included; bytes_read for its spectrum, and weight_bytes, the size of all its
-    weights (NaN where not known).
+    weights (NaN where not known). held: `queries.provenance` of the model, where it is there.
     """
-    held = queries.provenance(store, family, [model])
+    held = queries.provenance(store, family, [model]) if held is None else held
     held = held.assign(step=held["step"].astype("int64"))
     done = held.groupby(["step", "measure"]).size().unstack(fill_value=0)
     sources = held.groupby("step")["source"].first()
@@ -113,10 +117,13 @@ def families(settings: Settings, store: Store) -> list[dict[str, Any]]:
     return listed
 
 
-def sizes(store: Store, family: str, model: str) -> Sizes | None:
-    """What decides the cost of measuring a model: as it was measured, else as the registry states it, else None."""
+def sizes(store: Store, family: str, model: str, measured: pd.DataFrame | None = None) -> Sizes | None:
+    """What decides the cost of measuring a model: as it was measured, else as the registry states it, else None.
+
+    measured: `queries.models`, where it is there.
+    """
     stated = registry.families()[family].models.get(model) if family in registry.families() else None
-    measured = queries.models(store)
+    measured = queries.models(store) if measured is None else measured
     of_model = measured[(measured["family"] == family) & (measured["model"] == model)]
     shape = of_model.iloc[0] if len(of_model) else None
     found = {field: _shape(field, shape, stated) for field in (*SHAPE, "vocab_size")}

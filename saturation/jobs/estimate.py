@@ -50,13 +50,19 @@ def _bytes(count: float) -> str:
 
 
 def estimate(
-    store: Store, known: pd.DataFrame, sizes: memory.Sizes, steps: Sequence[int], measures: Sequence[str]
+    store: Store,
+    known: pd.DataFrame,
+    sizes: memory.Sizes,
+    steps: Sequence[int],
+    measures: Sequence[str],
+    costs: pd.DataFrame | None = None,
 ) -> Estimate:
     """The cost of measures of some steps of a model. known: the catalogue of its checkpoints.
 
-    A measure that a step has already costs nothing.
+    A measure that a step has already costs nothing. costs: `queries.costs`, where it is there.
     """
-    costs = queries.costs(store)
+    costs = queries.costs(store) if costs is None else costs
+    each = {name: _seconds(costs, name, sizes) for name in {*HEAD_MEASURES, *HEADS, "pass"}}
     rows = known[known["step"].isin(steps)]
     download, seconds = 0.0, 0.0
     weights = 4 * sizes.parameters
@@ -67,9 +73,8 @@ def estimate(
         if row["place"] == "hub" and missing:
             whole = row["weight_bytes"] if row["weight_bytes"] > 0 else weights
             download += whole if passing or heads else sizes.vocab_size * sizes.hidden_size * sizes.head_item_bytes
-        seconds += sum(_seconds(costs, measure, sizes) for measure in missing if measure in HEAD_MEASURES)
-        seconds += _seconds(costs, "pass", sizes) * (passing + len(heads))
-        seconds += sum(_seconds(costs, measure, sizes) for measure in heads)
+        seconds += sum(each[measure] for measure in missing if measure in HEAD_MEASURES or measure in HEADS)
+        seconds += each["pass"] * (passing + len(heads))
     running = [PASS_MEASURES[0] if measure in HEADS else measure for measure in measures]  # heads run a text as well
     needs = memory.needed(sizes, running, "float32") if len(rows) else 0
     fits = needs < memory.SMALL or needs <= memory.bound()

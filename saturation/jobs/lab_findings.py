@@ -112,7 +112,7 @@ def _turning(lab: Lab) -> Finding | None:
     told = []
     for column, label in list(MEASURES.items())[1:]:
         of_runs = pd.Series({name: values[column] for name, values in found.items()})
-        told.append(f"{label} in {int((of_runs > 0).sum())} (median {of_runs.median():+.2f})")
+        told.append(f"{label} in {int((of_runs > 0).sum())} (median {_signed(of_runs.median(), 2)})")
     saturated = [name for name in found if lab.rows[name]["saturated"]]
     text = (
         f"Within a run, from step {FROM:,} on, the rank correlation with the loss is positive for {_list(told)} of "
@@ -120,7 +120,8 @@ def _turning(lab: Lab) -> Finding | None:
     )
     if saturated:
         pairs = [
-            f"{name} {found[name]['anisotropy']:+.2f} and {found[name]['singular_entropy']:+.2f}" for name in saturated
+            f"{name} {_signed(found[name]['anisotropy'], 2)} and {_signed(found[name]['singular_entropy'], 2)}"
+            for name in saturated
         ]
         text += f" Where the loss turned, the two are: {_list(pairs)}."
     return Finding("What the loss goes with", text, tuple(lab.group("When it turns")))
@@ -156,7 +157,7 @@ def _collapse_without_loss(lab: Lab) -> Finding | None:
         "A collapsed head with a sound loss",
         f"In {name} the head's singular entropy climbs from step {row['entropy_turn']:,} on to "
         f"{row['entropy_last']:.2f} nats, {_percent(row['entropy_share'], 0)} of what its width allows "
-        f"({_percent(row['centred_entropy_share'], 0)} without the row mean, which the softmax cannot see), yet the "
+        f"({_percent(row['centred_entropy_share'], 0)} centred, which is all that the softmax sees), yet the "
         f"loss ends {_percent(row['degradation'])} above its best and the test does not call it saturated; last-layer "
         f"anisotropy ends at {row['anisotropy_last']:.2f}.",
         (name,),
@@ -221,7 +222,7 @@ def _crossed(lab: Lab) -> Finding | None:
         for column, label in MEASURES.items():
             values = pd.Series(lab.at(runs, column, step))
             chosen = pd.Series(mask)
-            effects.append(f"{label} {values[chosen].mean() - values[~chosen].mean():+.3f}")
+            effects.append(f"{label} {_signed(values[chosen].mean() - values[~chosen].mean(), 3)}")
         told.append(f"{words}: {', '.join(effects)}")
     return Finding(
         "Width, rate or precision",
@@ -252,7 +253,10 @@ def _interventions(lab: Lab) -> Finding | None:
     for name in sorted(others, key=lambda name: lab.at([name], "nats_per_token", step)[0]):
         changes = [lab.at([name], column, step)[0] - before for column, before in zip(MEASURES, own, strict=True)]
         loss, anisotropy, entropy = changes
-        told.append(f"{lab.rows[name]['head']} {loss:+.3f} nats (anisotropy {anisotropy:+.2f}, entropy {entropy:+.2f})")
+        told.append(
+            f"{lab.rows[name]['head']}: {_signed(loss, 3)} nats (anisotropy {_signed(anisotropy, 2)}, "
+            f"entropy {_signed(entropy, 2)})"
+        )
     return Finding(
         "Interventions on the head",
         f"On Python source at width 16, beside a loss of {own[0]:.3f}, an anisotropy of {own[1]:.2f} and a singular "
@@ -263,6 +267,12 @@ def _interventions(lab: Lab) -> Finding | None:
 
 def _percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
+
+
+def _signed(value: float, decimals: int) -> str:
+    """A difference with its sign, the minus as on the axes of figures; none where it is rounded to 0."""
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def _values(values: Sequence[float]) -> str:

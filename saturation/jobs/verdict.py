@@ -137,7 +137,7 @@ def sentences(found: RunVerdict, trajectory: pd.DataFrame, label: str) -> list[s
         said.append(_order(found.order, names, _last_step(found, trajectory)))
     elif found.order:
         place = found.order[0]
-        said.append(f"Of what is measured, only the {names[place.name]} turned, at about step {place.step:,}.")
+        said.append(f"Of what is measured, only the {names[place.name]} turned, {_at(place)}.")
     if turned and still:
         said.append(_disagreement(turned, still, names))
     if not turned and len(measured) > 1:
@@ -147,16 +147,23 @@ def sentences(found: RunVerdict, trajectory: pd.DataFrame, label: str) -> list[s
 
 def _order(order: tuple[Place, ...], names: Mapping[str, str], last: int) -> str:
     first = order[0]
-    parts = [f"the {names[first.name]} turned first, at about step {first.step:,}"]
+    opening = f"The {names[first.name]} turned first, {_at(first)}."
+    parts: list[str] = []
     for before, place in pairwise(order):
-        lag = place.step - before.step
+        lag, verb = place.step - before.step, "" if parts else " turned"
         if together(before, place):
-            parts.append(f"the {names[place.name]} at the same time, as far as the checkpoints can tell")
+            parts.append(f"the {names[place.name]}{verb} at the same time, as far as the checkpoints can tell")
         else:
-            share = f" ({lag / last:.0%} of training)" if last else ""
-            parts.append(f"the {names[place.name]} {lag:,} steps later{share}")
-    text = _list(parts, "and")
-    return text[0].upper() + text[1:] + "."
+            share = f" ({100 * lag / last:.0f} % of training)" if last else ""
+            best = ", from its best on," if place.name == PERFORMANCE else ""
+            parts.append(f"the {names[place.name]}{best}{verb} {lag:,} steps later{share}")
+    text = ", and ".join(parts)
+    return f"{opening} {text[0].upper()}{text[1:]}."
+
+
+def _at(place: Place) -> str:
+    """Performance is placed at its best checkpoint, and is called saturated from a later one on."""
+    return f"from its best at step {place.step:,} on" if place.name == PERFORMANCE else f"at about step {place.step:,}"
 
 
 def _disagreement(turned: list[str], still: list[str], names: Mapping[str, str]) -> str:

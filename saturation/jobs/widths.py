@@ -10,6 +10,7 @@ import pandas as pd
 from saturation.corpora.tokenizers import BPE
 from saturation.families import registry
 
+HALF = 0.5  # the W-error that widths are compared at
 # Hidden sizes that models have.
 COMMON_WIDTHS = (64, 128, 256, 384, 512, 576, 768, 960, 1024, 1536, 2048, 2560, 3072, 4096, 5120, 6144, 8192)
 
@@ -51,9 +52,15 @@ def is_trained_here(tokenizer: str) -> bool:
 
 
 def tokenizer(row: dict[Any, Any]) -> str:
-    """A tokenizer and its vocabulary in words: `BPE 8,192` for one trained on the corpus, `pythia.json (50,277)`."""
-    size = f"{row['vocabulary']:,}"
-    return f"BPE {size}" if is_trained_here(row["tokenizer"]) else f"{row['tokenizer']} ({size})"
+    """A tokenizer and its vocabulary in words: `BPE 8,192` for one trained on the corpus, `pythia (50,277)` for a file.
+
+    A file whose name is that of its kind, as `tokenizer.json`, keeps the whole.
+    """
+    size, name = f"{row['vocabulary']:,}", str(row["tokenizer"])
+    if is_trained_here(name):
+        return f"BPE {size}"
+    stem = name.removesuffix(".json").removesuffix(".model")
+    return f"{name if stem == 'tokenizer' else stem} ({size})"
 
 
 def points(curves: pd.DataFrame) -> pd.DataFrame:
@@ -100,19 +107,22 @@ def width_for(ranks: np.ndarray, w_error: np.ndarray, error: float) -> int:
 def calculator(curves: pd.DataFrame, error: float) -> pd.DataFrame:
     """One row a curve: the widths for a W-error of a half and of `error`, models as wide, W-error at common widths."""
     rows = []
+    models = known_models()
     for row in _records(curves):
         values = {f"{width}": w_error_at(row["ranks"], row["w_error"], width) for width in COMMON_WIDTHS}
         rows.append(
             {
                 "label": row["label"],
                 "tokens": row["tokens"],
-                "rank_at_half": row["rank_at_half"],
+                "width_at_half": width_for(row["ranks"], row["w_error"], HALF),
                 "width": (width := width_for(row["ranks"], row["w_error"], error)),
-                "as_wide": examples(width, 2),
+                "as_wide": examples(width, 2, models),
                 **values,
             }
         )
-    return pd.DataFrame(rows, columns=["label", "tokens", "rank_at_half", "width", "as_wide", *map(str, COMMON_WIDTHS)])
+    return pd.DataFrame(
+        rows, columns=["label", "tokens", "width_at_half", "width", "as_wide", *map(str, COMMON_WIDTHS)]
+    )
 
 
 def known_models() -> pd.DataFrame:
@@ -127,9 +137,12 @@ def known_models() -> pd.DataFrame:
     return frame.sort_values("hidden_size", kind="stable", ignore_index=True)
 
 
-def examples(width: int, most: int = 3) -> str:
-    """Known models of the least hidden size that is at least `width`, one a family, in words; no copies by seed."""
-    models = known_models()
+def examples(width: int, most: int = 3, models: pd.DataFrame | None = None) -> str:
+    """Known models of the least hidden size that is at least `width`, one a family, in words; no copies by seed.
+
+    models: `known_models`, where it is there.
+    """
+    models = known_models() if models is None else models
     wide = models[(models["hidden_size"] >= width) & ~models["model"].str.contains("-seed")]
     if wide.empty:
         return "no known model is that wide"
@@ -138,10 +151,11 @@ def examples(width: int, most: int = 3) -> str:
     return f"{', '.join(same)} ({size:,} wide)"
 
 
-def growth(curves: pd.DataFrame) -> list[str]:
+def growth(curves: pd.DataFrame, error: float = HALF) -> list[str]:
     """What a larger vocabulary does: of each corpus with several BPE vocabularies trained on it, one sentence.
 
-    Only those are compared: between tokenizers of different makers, more than the vocabulary differs.
+    Only those are compared: between tokenizers of different makers, more than the vocabulary differs. The widths are
+    those of `calculator`.
     """
     own = curves[curves["tokenizer"].map(is_trained_here).astype(bool)] if len(curves) else curves
     sentences = []
@@ -149,16 +163,17 @@ def growth(curves: pd.DataFrame) -> list[str]:
         ordered = _records(group.drop_duplicates("vocabulary").sort_values("vocabulary"))
         if len(ordered) < 2:
             continue
-        ranks = ", ".join(f"{row['rank_at_half']:,} at {row['vocabulary']:,}" for row in ordered)
-        factors = ", ".join(f"{_per_doubling(small, large):.2f}" for small, large in pairwise(ordered))
+        needed = [(row["vocabulary"], width_for(row["ranks"], row["w_error"], error)) for row in ordered]
+        listed = ", ".join(f"{width:,} at {vocabulary:,}" for vocabulary, width in needed)
+        factors = ", ".join(f"{_per_doubling(small, large):.2f}" for small, large in pairwise(needed))
         sentences.append(
-            f"{ordered[0]['corpus'].removesuffix('.txt')}, {order}-grams: the rank at half is {ranks} tokens of "
-            f"vocabulary; each doubling multiplies it by {factors}."
+            f"{ordered[0]['corpus'].removesuffix('.txt')}, {order}-grams: a W-error of {error:.2f} needs a width of "
+            f"{listed} tokens of vocabulary; each doubling multiplies it by {factors}."
         )
     return sentences
 
 
-def _per_doubling(small: dict[Any, Any], large: dict[Any, Any]) -> float:
-    """Factor of the rank at half for twice the vocabulary, between two of the same kind."""
-    ranks = large["rank_at_half"] / max(small["rank_at_half"], 1)
-    return float(ranks ** (np.log(2) / np.log(large["vocabulary"] / small["vocabulary"])))
+def _per_doubling(small: tuple[int, int], large: tuple[int, int]) -> float:
+    """Factor of the width for twice the vocabulary, between two pairs of vocabulary and width."""
+    widths = large[1] / max(small[1], 1)
+    return float(widths ** (np.log(2) / np.log(large[0] / small[0])))

@@ -23,7 +23,8 @@ Values = NDArray[np.float64]
 class Turn:
     """The start of a lasting late rise: `step`, known to within the `spacing` of the checkpoints around it.
 
-    low: the lowest value; last: the value at the end; low_step: where the fit is lowest. In the units of the values.
+    low: the lowest value, measured at `low_step`, at or before `step`; last: the value at the end. In the units of the
+    values.
     """
 
     step: int
@@ -52,8 +53,10 @@ def changes(steps: ArrayLike, values: ArrayLike, least_change: float) -> Changes
     steps: (n,) training steps, ascending; values: (n,) on a scale on which equal differences count alike (a cosine as
     it is, the logarithm of an entropy or a loss). least_change: the smallest rise that counts, in those units. The
     first 2 % of training are left out. The fit is at its low where it lies above its lowest value by no more than
-    `least_change` and `SURE` standard errors; the turn is the start of the piece that holds the checkpoint after
-    the last one at the low. There is none where the fit ends at its low.
+    `least_change` and `SURE` standard errors; the piece that leaves the low for good is the one that holds the
+    checkpoint after the last one at the low. The turn is where this piece begins, but never before the lowest measured
+    value: where the noise grows on the way, one line may run through fall, floor and rise. There is none where the
+    fit ends at its low, or fewer than `SHORTEST` checkpoints are left from the turn on.
     Raises InputError for values that are not finite.
     """
     at, seen = np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=np.float64)
@@ -91,6 +94,7 @@ def _turn(
 ) -> Turn | None:
     if seen[-1] - seen.min() <= least:  # a line through a step rises by more than the step does
         return None
+    minimum = int(np.flatnonzero(seen == seen.min())[-1])
     low = int(fitted.argmin())
     ends = [*starts[1:], at.size]
     of_low = next(end - start for start, end in zip(starts, ends, strict=True) if low < end)
@@ -100,6 +104,8 @@ def _turn(
     left = int(near[-1]) + 1
     if left >= at.size:
         return None
-    begin = max(low, max(start for start in starts if start <= left))
+    begin = max(minimum, low, max(start for start in starts if start <= left))
+    if at.size - begin < SHORTEST:
+        return None
     spacing = int(np.diff(at[max(begin - 1, 0) : begin + 2]).max())
-    return Turn(int(at[begin]), spacing, int(at[low]), float(seen.min()), float(seen[-1]))
+    return Turn(int(at[begin]), spacing, int(at[minimum]), float(seen[minimum]), float(seen[-1]))

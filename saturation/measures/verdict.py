@@ -49,7 +49,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Place:
-    """Where one of the three turned, and how far apart the checkpoints lie there."""
+    """Where one of the three turned (performance: its best checkpoint), and how far apart the checkpoints lie there."""
 
     name: str
     step: int
@@ -71,6 +71,12 @@ class RunVerdict:
     def place(self, name: str) -> Place | None:
         """Where this one turned, None where it did not."""
         return next((place for place in self.order if place.name == name), None)
+
+    def marks(self) -> dict[str, int]:
+        """The step to mark in each one's chart: of the turn; of performance, the step since which it is saturated."""
+        steps = {place.name: place.step for place in self.order}
+        onset = self.performance.onset_step if self.performance else None
+        return steps if onset is None else steps | {PERFORMANCE: onset}
 
 
 def judge(

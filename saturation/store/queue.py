@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -296,6 +297,17 @@ def requests(store: Store) -> pd.DataFrame:
     """Every request, newest first: request_id, title, asked_at, kind, groups and how many of them were worked off or
     failed, jobs that wait, run or were cancelled, the first error, the measures, and when it began and last ended.
     """
+    signature = store.signature()  # taken before the query: what is written meanwhile is asked for again
+    before = _asked.get(store.path)
+    if before is None or before[0] != signature:
+        before = _asked[store.path] = signature, _requests(store)
+    return before[1].copy()
+
+
+_asked: dict[Path, tuple[tuple[int, ...], pd.DataFrame]] = {}  # of each store the last answer, as every page asks
+
+
+def _requests(store: Store) -> pd.DataFrame:
     return store.frame(
         _GROUPS
         + """

@@ -1,22 +1,26 @@
 """One way to show a figure: title, guide, the figure, what it was drawn from, and its files to take away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from saturation.figures import Theme
 from saturation.figures.caption import Caption, slug
+from saturation.figures.plain import Plain
 from saturation.method import entry
-from saturation.ui import link, look, saving
+from saturation.ui import data, link, look, saving
+from saturation.ui.memory import Memory
 from saturation.ui.pages import METHOD
+from saturation.ui.sent import Sent
 
 __all__ = ["chart", "slug"]
 
+_figures = Memory(most=300)  # of about 0.1 MB each
+
 
 def chart(
-    draw: Callable[[Theme], go.Figure],
+    draw: Callable[[Theme], Plain],
     table: Callable[[], pd.DataFrame],
     name: str,
     guide: str,
@@ -25,7 +29,10 @@ def chart(
     title: str,
     method: str,
     on_select: Callable[[], None] | None = None,
-    alone: Callable[[Theme], go.Figure] | None = None,
+    alone: Callable[[Theme], Plain] | None = None,
+    at: Callable[[Plain, Theme], object] | None = None,
+    still: bool = False,
+    depends: Hashable = None,
 ) -> None:
     """Draw a figure with everything around it.
 
@@ -33,17 +40,24 @@ def chart(
     selection in words; with the title it names the saved files. `guide`: one line on how to read it. `provenance`: one
     line on what it was drawn from. `method`: the entry of the Method page that defines what is drawn. `on_select`:
     called when a point is clicked; its event is in the session state under `slug(title)`. `alone`: makes the figure of
-    the saved page where that one differs, as it lacks the page's play bar.
+    the saved page where that one differs, as it lacks the page's play bar. `still`: the drawing is
+    the same at every step, so they share it whatever the step; `at` then adds what is not, which is the step's cursor.
+    `depends`: what decides the drawing besides the store, the guide and the look; the whole selection where it is None.
     """
     key = slug(title)
     caption = Caption(title, name, guide, provenance, link.current())
-    figure = draw(look.theme())
+    theme = look.theme()
+    view = depends or ((link.but_for_step(),) if still or at else (link.shown_text(), name))
+    shared = _figures.get((title, guide, theme.name, *_store(), view), lambda: draw(theme).sendable())
+    figure = shared.copy()
+    if at:
+        at(figure, theme)
     # What was zoomed stays so while the cursor moves, and not when something else is drawn.
-    figure.update_layout(meta=caption.as_dict(), uirevision=f"{key} {link.but_for_step()}")
+    figure.update(meta=caption.as_dict(), uirevision=f"{key} {link.but_for_step()}")
     st.subheader(title, anchor=False)
     st.caption(guide)
     st.plotly_chart(
-        figure,
+        Sent(figure.as_dict()),
         theme=None,
         key=key,
         alt=f"{title} of {name}. {guide}",
@@ -69,7 +83,25 @@ def chart(
                 icon=":material/download:",
                 help="PNG, SVG and PDF at print size, a page of its own (HTML), and the numbers (CSV, Parquet)",
             ):
-                saving.dialog(draw, alone or draw, table, caption)
+                saving.dialog(_with(draw, at), _with(alone or draw, at), table, caption)
+
+
+def _with(draw: Callable[[Theme], Plain], at: Callable[[Plain, Theme], object] | None) -> Callable[[Theme], Plain]:
+    """The drawing with what depends on the step."""
+
+    def whole(theme: Theme) -> Plain:
+        figure = draw(theme)
+        if at:
+            at(figure, theme)
+        return figure
+
+    return whole
+
+
+def _store() -> tuple[Hashable, ...]:
+    """The store as it is, and which of it this server shows."""
+    opened = data.store()
+    return str(opened.path), opened.signature(), data.settings().mode
 
 
 def config(file: str) -> dict:

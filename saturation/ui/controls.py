@@ -1,6 +1,6 @@
 """The selection's widgets, kept in step with the address (see `selection` for why by hand)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,15 +8,17 @@ import pandas as pd
 import streamlit as st
 
 from saturation.families import registry
-from saturation.figures import labels
+from saturation.figures import Theme, labels, parts
+from saturation.figures.plain import Plain
 from saturation.figures.singular import sketches
+from saturation.jobs.metrics import COLUMNS, Metric
 from saturation.ui import data, film
 from saturation.ui.pages import Page
 from saturation.ui.selection import CHOICES, NUMBERS, Asked, Selection, decode, encode, group_of, resolve
 from saturation.ui.words import plain
 
 WORDS = {
-    "view": {"plain": "Plain", "centred": "Mean removed"},
+    "view": {"plain": "Plain", "centred": "Centred"},
     "scale": {"linear": "Linear", "log": "Log"},
     "ranks": {"100": "1–100", "all": "All", "log": "All, log"},
     "colour": {"linear": "Linear", "log": "Log"},
@@ -48,6 +50,12 @@ TITLES = {
     "align": "Align by",
     "less": "Show",
 }
+HELPS = {
+    "view": "Centred: without the mean. Of the head that is its row mean, which moves all logits alike, so that the "
+    "softmax does not see it; of hidden states, their mean over the text.",
+}
+# The axis of the Compare page is that of training, by what it is aligned.
+AXES = {"step": "Step axis", "tokens": "Token axis", "flops": "FLOP axis", "fraction": "Training axis"}
 LONG = ("by",)  # choices with words too long for a row of buttons
 PAPER_RANKS = int(CHOICES["ranks"][0])
 
@@ -75,8 +83,15 @@ def select(page: Page) -> tuple[Selection, dict[str, str]]:
     state["_selection"], state["_comparable"] = selection, tuple(data.comparable(selection.family, selection.group))
     if state["_notes"]:
         st.warning("\n\n".join(map(plain, state["_notes"])), icon=":material/link_off:")
-    _sidebar(page, selection, models)
+    if page.chooses and not ("align" in page.controls and selection.runs):
+        _sidebar(page, selection, models)
     return selection, _encoded(selection)
+
+
+def opening() -> dict[str, str]:
+    """The address that the dashboard opens with where none is given; {} where nothing is measured."""
+    found, _ = resolve(Asked(), data.families(), data.comparable, data.steps, data.metric_names, data.groups)
+    return {} if found.step is None else _encoded(found)
 
 
 def _encoded(selection: Selection) -> dict[str, str]:
@@ -121,6 +136,11 @@ def _held_number(key: str, last: Selection) -> float | None:
     if value is None:
         return last.numbers.get(key)
     return None if value == st.session_state.get(f"_default_{key}") else value
+
+
+def cursor(selection: Selection, panels: Sequence[str] = ()) -> Callable[[Plain, Theme], None]:
+    """Draws the step cursor of a selection over a figure that has none. panels: the y axes of stacked ones."""
+    return lambda figure, theme: parts.add_cursor(figure, selection.step, selection.scale, theme, panels=panels)
 
 
 def move_to(step: int) -> None:
@@ -189,27 +209,32 @@ def toolbar(page: Page, selection: Selection, spectra: pd.DataFrame | None = Non
         if "metric" in page.controls:
             metric(selection)
         for key in views:
-            title = "Axis" if key == "scale" and "align" in page.controls else TITLES[key]
-            choice(key, selection, dict(page.words) if key == "view" else {}, title)
+            aligned = key == "scale" and "align" in page.controls
+            choice(key, selection, AXES[selection.align] if aligned else None)
 
 
 def metric(selection: Selection) -> None:
     """The choice among the metrics that the family has values of; nothing where there is one at most."""
-    known = {item.name: item.label for item in data.metrics(selection.family)}
+    known = {item.name: metric_name(item) for item in data.metrics(selection.family)}
     if len(known) > 1:
         st.session_state["metric"] = selection.metric
         st.selectbox("Metric", list(known), key="metric", format_func=known.__getitem__, width=230)
 
 
-def choice(key: str, selection: Selection, words: Mapping[str, str] | None = None, title: str | None = None) -> None:
+def metric_name(item: Metric) -> str:
+    """A metric where a name begins with a capital; that of a task stays as it is written."""
+    return item.label.capitalize() if item.name in COLUMNS else item.label
+
+
+def choice(key: str, selection: Selection, title: str | None = None) -> None:
     """One of the selection's choices, as buttons or, where its words are long, as a menu."""
     title = title or TITLES[key]
     st.session_state[key] = getattr(selection, key)
-    shown = WORDS[key] | dict(words or {})
+    shown, help = WORDS[key], HELPS.get(key)
     if key in LONG:
-        st.selectbox(title, CHOICES[key], key=key, format_func=shown.__getitem__, width=180)
+        st.selectbox(title, CHOICES[key], key=key, format_func=shown.__getitem__, width=180, help=help)
     else:
-        st.segmented_control(title, CHOICES[key], key=key, required=True, format_func=shown.__getitem__)
+        st.segmented_control(title, list(WORDS[key]), key=key, required=True, format_func=shown.__getitem__, help=help)
 
 
 def number(

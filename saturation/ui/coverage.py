@@ -125,7 +125,9 @@ def cost(asked: Sequence[tuple[pd.DataFrame, Sizes | None, Sequence[int]]], meas
     if not taken:
         return None
     found = [
-        estimate(data.store(), known, sizes, steps, measures) for known, sizes, steps in taken if sizes is not None
+        estimate(data.store(), known, sizes, steps, measures, data.costs())
+        for known, sizes, steps in taken
+        if sizes is not None
     ]
     if len(found) < len(taken):
         st.caption("What it costs is not known before: the sizes of a model are not stated.")
@@ -146,7 +148,11 @@ def numbers(known: pd.DataFrame) -> None:
     with st.grid(3, min_column_width=100, border=True):
         st.metric("Checkpoints", len(known))
         away = int((known["place"] == "hub").sum())
-        st.metric("Weights here", int((known["place"] == "here").sum()), **aside(f"{away} on the hub" if away else ""))
+        st.metric(
+            "Weights on this machine",
+            int((known["place"] == "here").sum()),
+            **aside(f"{away} on the hub" if away else ""),
+        )
         st.metric("Complete", int(known[list(MEASURES)].all(axis=1).sum()))
 
 

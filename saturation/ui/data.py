@@ -1,5 +1,7 @@
 """What pages read: queries cached by the store's signature, so that a page sees what a worker wrote."""
 
+import atexit
+import gc
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +15,31 @@ import streamlit as st
 from saturation import settings as configuration
 from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
-from saturation.jobs import head_tables, hosting
+from saturation.jobs import catalogue, head_tables, hosting, widths
 from saturation.jobs import metrics as performance
+from saturation.jobs.memory import Sizes
 from saturation.jobs.metrics import Metric
 from saturation.jobs.verdict import judge_run, verdict_table
 from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
 from saturation.store import Store, queries
 from saturation.ui import provenance as sources
+from saturation.ui.memory import kept
 from saturation.ui.words import sentence
 
 ALL = "All runs"  # the group of every model
+
+
+_stores: dict[Path, Store] = {}
 
 
 @st.cache_resource(show_spinner="Opening the measurements …")
 def _opened(path: Path) -> Store:
     store = Store(path)
     store.ensure()
+    _stores[path] = store
+    gc.freeze()  # what is loaded by now stays, so no later collection needs to walk it
+    atexit.register(gc.unfreeze)
     return store
 
 
@@ -46,15 +56,15 @@ def said(error: object) -> str:
 
 def store() -> Store:
     """The store, created and filled from the bundled packs by the first call of the process."""
-    opened = _opened(settings().store_path)
+    path = configuration.load().store_path
+    opened = _stores.get(path) or _opened(path)
     if not opened.path.exists():
         opened.ensure()
     return opened
 
 
-# cache_resource, since cache_data would copy every frame on every use; callers get a shallow copy, and pandas copies
-# what one of them changes.
-@st.cache_resource(max_entries=128, show_spinner=False)
+# Callers get a shallow copy, and pandas copies what one of them changes.
+@kept(128)
 def _query(name: str, path: str, signature: tuple[int, ...], arguments: tuple[Any, ...]) -> pd.DataFrame:
     return getattr(queries, name)(store(), *arguments)
 
@@ -65,6 +75,11 @@ def _ask(name: str, *arguments: Any) -> pd.DataFrame:
         return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
     except DamagedStoreError:  # it has been replaced meanwhile, and the page says so
         return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
+
+
+def _of(rows: pd.DataFrame, models: tuple[str, ...] | None) -> pd.DataFrame:
+    """The rows of these models: a family is asked for once, whichever of its models a page shows."""
+    return rows if models is None else rows[rows["model"].isin(models)].reset_index(drop=True)
 
 
 def measured_models() -> pd.DataFrame:
@@ -85,7 +100,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _ask("trajectory", family, models)
+    return _of(_ask("trajectory", family), models)
 
 
 def spectra(family: str, model: str) -> pd.DataFrame:
@@ -93,7 +108,7 @@ def spectra(family: str, model: str) -> pd.DataFrame:
 
 
 def layer_anisotropy(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _ask("layer_anisotropy", family, models)
+    return _of(_ask("layer_anisotropy", family), models)
 
 
 def last_layers() -> pd.DataFrame:
@@ -102,7 +117,7 @@ def last_layers() -> pd.DataFrame:
     return _shown(_last_layers(str(opened.path), opened.signature(), settings().mode).copy(deep=False))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@kept(4)
 def _last_layers(path: str, signature: tuple[int, ...], mode: str) -> pd.DataFrame:
     found = [queries.layer_anisotropy(store(), family) for family in measured_models()["family"].unique()]
     sure = [rows[rows["doubtful"].isna()] for rows in found]
@@ -115,11 +130,11 @@ def alignment(family: str, models: tuple[str, ...]) -> pd.DataFrame:
 
 
 def truncated_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _ask("truncated_heads", family, models)
+    return _of(_ask("truncated_heads", family), models)
 
 
 def trained_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _ask("trained_heads", family, models)
+    return _of(_ask("trained_heads", family), models)
 
 
 @dataclass(frozen=True)
@@ -137,7 +152,7 @@ def heads(family: str, models: tuple[str, ...], step: int) -> Heads:
     return _heads(str(opened.path), opened.signature(), family, models, step)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def _heads(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], step: int) -> Heads:
     trained = head_tables.one_text(trained_heads(family, models))
     cut = head_tables.at_step(truncated_heads(family, models), step)
@@ -152,6 +167,38 @@ def ngrams() -> pd.DataFrame:
     return _ask("ngrams")
 
 
+def corpora() -> pd.DataFrame:
+    """The n-gram curves with a label for a reader (`jobs.widths.named`)."""
+    opened = store()
+    return _corpora(str(opened.path), opened.signature()).copy(deep=False)
+
+
+@kept(4)
+def _corpora(path: str, signature: tuple[int, ...]) -> pd.DataFrame:
+    return widths.named(ngrams())
+
+
+@dataclass(frozen=True)
+class Wide:
+    """What corpora ask for: rows of the widths by corpus, and what a larger vocabulary does, in words."""
+
+    table: pd.DataFrame
+    growth: list[str]
+
+
+def wide(names: tuple[str, ...], error: float) -> Wide:
+    """The widths that corpora of these labels ask for at a W-error (`jobs.widths`)."""
+    opened = store()
+    return _wide(str(opened.path), opened.signature(), names, error)
+
+
+@kept(64)
+def _wide(path: str, signature: tuple[int, ...], names: tuple[str, ...], error: float) -> Wide:
+    curves = corpora()
+    curves = curves[curves["label"].isin(names)]
+    return Wide(widths.calculator(curves, error), widths.growth(curves, error))
+
+
 def playground() -> pd.DataFrame:
     return _ask("playground")
 
@@ -160,8 +207,22 @@ def top_tokens(family: str, model: str, step: int) -> pd.DataFrame:
     return _ask("top_tokens", family, model, step)
 
 
+def checkpoints(family: str, model: str) -> pd.DataFrame:
+    """Every known step of a model, where its weights are and what is measured of it (`jobs.catalogue`)."""
+    return catalogue.checkpoints(settings(), store(), family, model, provenance(family, (model,)))
+
+
+def sizes(family: str, model: str) -> Sizes | None:
+    """What decides the cost of measuring a model (`jobs.catalogue`)."""
+    return catalogue.sizes(store(), family, model, _ask("models"))
+
+
+def costs() -> pd.DataFrame:
+    return _ask("costs")
+
+
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _ask("provenance", family, models)
+    return _of(_ask("provenance", family), models)
 
 
 def drawn_from(family: str, measures: tuple[str, ...], models: tuple[str, ...]) -> str:
@@ -170,7 +231,7 @@ def drawn_from(family: str, measures: tuple[str, ...], models: tuple[str, ...]) 
     return _drawn_from(str(opened.path), opened.signature(), family, measures, models)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@kept(128)
 def _drawn_from(
     path: str, signature: tuple[int, ...], family: str, measures: tuple[str, ...], models: tuple[str, ...]
 ) -> str:
@@ -183,7 +244,7 @@ def metric_drawn_from(family: str, name: str, models: tuple[str, ...]) -> str:
     return _metric_drawn_from(str(opened.path), opened.signature(), family, metric(family, name).name, models)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept(64)
 def _metric_drawn_from(path: str, signature: tuple[int, ...], family: str, name: str, models: tuple[str, ...]) -> str:
     return sources.of_metric(provenance(family, models), evaluations(family, models), name, models)
 
@@ -194,7 +255,7 @@ def families() -> dict[str, list[str]]:
     return _families(str(opened.path), opened.signature(), settings().mode)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@kept(8)
 def _families(path: str, signature: tuple[int, ...], mode: str) -> dict[str, list[str]]:
     held = measured_models()
     evaluated = evaluated_models()
@@ -212,6 +273,12 @@ def _families(path: str, signature: tuple[int, ...], mode: str) -> dict[str, lis
 
 def steps(family: str, model: str) -> list[int]:
     """The steps at which anything of a model is measured or evaluated."""
+    opened = store()
+    return list(_steps(str(opened.path), opened.signature(), family, model))
+
+
+@kept(256)
+def _steps(path: str, signature: tuple[int, ...], family: str, model: str) -> list[int]:
     rows = trajectory(family, (model,))
     values = rows[["singular_entropy", "anisotropy", "nats_per_token"]].notna().any(axis=1)
     return sorted({*rows.loc[values, "step"].astype(int), *evaluations(family, (model,))["step"].astype(int)})
@@ -228,6 +295,12 @@ def groups(family: str) -> dict[str, list[str]]:
 
 def comparable(family: str, group: str | None = None) -> list[str]:
     """Models of a family, or of one of its groups, that have measurements or evaluations, in the order of the menu."""
+    opened = store()
+    return list(_comparable(str(opened.path), opened.signature(), settings().mode, family, group))
+
+
+@kept(64)
+def _comparable(path: str, signature: tuple[int, ...], mode: str, family: str, group: str | None) -> list[str]:
     held, evaluated = measured_models(), evaluated_models()
     full = {
         *held.loc[(held["family"] == family) & (held["measured"] > 0), "model"],
@@ -237,7 +310,7 @@ def comparable(family: str, group: str | None = None) -> list[str]:
 
 
 def evaluations(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _ask("evaluations", family, models)
+    return _of(_ask("evaluations", family), models)
 
 
 def metrics(family: str) -> list[Metric]:
@@ -246,7 +319,7 @@ def metrics(family: str) -> list[Metric]:
     return _metrics(str(opened.path), opened.signature(), family)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept(32)
 def _metrics(path: str, signature: tuple[int, ...], family: str) -> list[Metric]:
     return performance.available(store(), family)
 
@@ -267,7 +340,7 @@ def curve(family: str, models: tuple[str, ...], name: str) -> pd.DataFrame:
     return _curve(str(opened.path), opened.signature(), family, models, metric(family, name)).copy(deep=False)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def _curve(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], metric: Metric) -> pd.DataFrame:
     return performance.curve(store(), family, list(models), metric)
 
@@ -286,7 +359,7 @@ def verdicts(family: str, models: tuple[str, ...], metric: str, thresholds: Thre
     return found.copy(deep=False)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def _verdicts(
     path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], name: str, thresholds: Thresholds
 ) -> pd.DataFrame:
@@ -299,7 +372,7 @@ def judged(family: str, model: str, metric: str, thresholds: Thresholds) -> tupl
     return _judged(str(opened.path), opened.signature(), family, model, metric, thresholds)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def _judged(
     path: str, signature: tuple[int, ...], family: str, model: str, name: str, thresholds: Thresholds
 ) -> tuple[RunVerdict, int]:

@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import alignment_curves, alignment_table, labels
+from saturation.figures.alignment import panels
 from saturation.figures.steps import nearest
 from saturation.figures.theme import Theme
-from saturation.ui import data, empty
+from saturation.ui import controls, data, empty
 from saturation.ui.chart import chart, slug
 from saturation.ui.frame import View
 
@@ -27,22 +28,21 @@ def section(view: View) -> None:
         st.subheader(TITLE, anchor=False)
         empty.not_measured(view, "The alignment of the head's leading directions with token frequency")
         return
-    word = "as the softmax sees it" if chosen.centred else "as stored"
+    word = "centred" if chosen.centred else "plain"
     drawn_from = data.drawn_from(chosen.family, ("alignment",), (chosen.model,))
     chart(
-        lambda theme: alignment_curves(
-            rows, cursor=chosen.step, scale=chosen.scale, centred=chosen.centred, theme=theme
-        ),
+        lambda theme: alignment_curves.plain(rows, scale=chosen.scale, centred=chosen.centred, theme=theme),
         lambda: alignment_table(rows),
         f"{view.name} {word}",
         "Each line is a left singular vector of the head, by its rank at that step. Near 1 above, it moves all logits "
         "alike; near 1 below, it orders tokens by how often the text holds them."
         if not chosen.centred
-        else "Each line is a left singular vector of the head without its row mean, by its rank at that step: near 1, "
+        else "Each line is a left singular vector of the centred head, by its rank at that step: near 1, "
         "it orders tokens by how often the text holds them.",
         drawn_from,
         title=TITLE,
         method="alignment",
+        at=controls.cursor(chosen, panels(chosen.centred)),
     )
     step = nearest(rows["step"].to_numpy(), chosen.step or 0)
     st.markdown(answer(rows, step, chosen.step))
@@ -52,7 +52,7 @@ def section(view: View) -> None:
     name = slug(f"top tokens {view.name} {word} step {step}")
     with st.container(key="under-tokens", horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(
-            f"Tokens with the largest and the smallest entries at step {labels.step(step)}, head {word}; each vector "
+            f"Tokens with the largest and the smallest entries at step {labels.step(step)}, {word} head; each vector "
             "is turned so that its correlation is positive. ␣ is a space.",
             width="stretch",
         )
@@ -82,22 +82,22 @@ def answer(rows: pd.DataFrame, step: int, cursor: int | None = None) -> str:
     ones = float(row["ones_alignment"])
     shift = " – close to a shift of all logits, which softmax ignores –" if ones >= SHIFT else ""
     said = (
-        f"At step {labels.step(step)}{note}{doubt} the first direction of the head is **{ones:.2f}** aligned with "
-        f"all-ones{shift} and its entries {_correlate(row['frequency_correlation'])}"
+        f"At step {labels.step(step)}{note}{doubt} the first direction of the head is **{labels.fixed(ones, 2)}** "
+        f"aligned with all-ones{shift} and its entries {_correlate(row['frequency_correlation'])}"
     )
     if pd.notna(row["correlation_by_chance"]):
         said += f" (chance: below {row['correlation_by_chance']:.2g})"
     if pd.isna(row["centred_ones_alignment"]):
-        said += ". Nothing is left of the head without its row mean."
+        said += ". Centred, nothing is left of the head."
     else:
-        without = _correlate(row["centred_frequency_correlation"])
-        said += f". Without the row mean, those of the first direction {without}."
+        centred = _correlate(row["centred_frequency_correlation"])
+        said += f". Centred, those of the first direction {centred}."
     if last == step:
         return said
     row = _first(rows, last)
     return (
         f"{said} At the last checkpoint, step {labels.step(last)}: **{row['ones_alignment']:.2f}** along all-ones, "
-        f"correlation **{_value(row['frequency_correlation'])}**, without the row mean "
+        f"correlation **{_value(row['frequency_correlation'])}**, centred "
         f"**{_value(row['centred_frequency_correlation'])}**."
     )
 
@@ -107,13 +107,13 @@ def _first(rows: pd.DataFrame, step: int) -> pd.Series:
 
 
 def _value(correlation: float) -> str:
-    return "–" if pd.isna(correlation) else f"{correlation:.2f}"
+    return labels.fixed(correlation, 2)
 
 
 def _correlate(value: float) -> str:
     if pd.isna(value):
         return "have no correlation with log token frequency: one of the two does not vary"
-    return f"correlate **{value:.2f}** with log token frequency"
+    return f"correlate **{_value(value)}** with log token frequency"
 
 
 def table(tokens: pd.DataFrame, theme: Theme) -> str:

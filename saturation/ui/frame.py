@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from saturation import __version__
 from saturation.errors import SaturationError
-from saturation.figures import Theme
+from saturation.figures import DARK, Theme
 from saturation.ui import controls, data, downloads, link, live, look, notices, progress, saving
 from saturation.ui.pages import MEASURE, PAGES, Page
 from saturation.ui.selection import Selection
@@ -32,18 +33,41 @@ STYLE = """<style>
 .st-key-eyebrow { margin-bottom: -0.6rem; }
 .st-key-eyebrow p { font-size: 0.75rem; letter-spacing: 0.06em; }
 [data-testid="stSidebar"] [data-testid="stPageLink"] a { padding: 0.3rem 0.5rem; }
+[data-testid="stSidebar"] [data-testid="stElementContainer"]:has(> [data-testid="stPageLink"]) { margin: 0; }
 .st-key-provenance p, [class*="st-key-under-"] p { font-size: 0.8rem; line-height: 1.4; }
 [class*="st-key-under-"] [data-testid="stPageLink"] a { padding: 0 0.2rem; }
-[class*="st-key-under-"] [data-testid="stPageLink"] p { font-size: 0.875rem; }
+[class*="st-key-under-"] :is(a, button) { min-height: 2.5rem; margin: 0; align-items: center; }
+[class*="st-key-under-"] :is(a, button) p { font-size: 0.875rem; }
+/* As high as a field beside it, so that labels stand in one line. */
+[data-testid="stMain"] [data-testid="stButtonGroup"] button[role="radio"] { min-height: 2.5rem; }
+[data-testid="stColumn"] [data-testid="stElementContainer"]:has(+ [data-testid="stElementContainer"] .stPlotlyChart) {
+  min-height: 4.3rem;  /* two figures side by side begin at one height, though their guides differ */
+}
 [data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 3.75rem; z-index: 2000; }
 .st-key-tiles { transition: opacity 0.15s; }
 [data-film] .st-key-tiles { opacity: 0.35; }
+.stElementContainer:not(.st-key-saved-figure):has(.stPlotlyChart),
+.stElementContainer:not(.st-key-saved-figure) .js-plotly-plot { overflow: visible !important; }
+[data-testid="stPlotlyChart"] .modebar-container { top: -1.25rem !important; }  /* above titles and legends */
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }
   .modebar-container { display: none; }  /* plotly shows it for good on a touch screen, over titles and legends */
+  [data-testid="stElementToolbar"] { display: none; }  /* so does streamlit with that of a table */
+  :is([data-testid="stMultiSelectTagsContainer"], :has(> [data-testid="stMultiSelectTagsContainer"])) {
+    max-height: none;
+  }
+  [class*="st-key-under-"] a, [class*="st-key-under-"] button { min-height: 2.75rem; }
 }
 </style>"""
+# White on the dark theme's primary colour is too faint; streamlit has no option for the text on it.
+ON_PRIMARY = """<style>
+:is(button[kind="primary"], button[kind="primaryFormSubmit"]):enabled, [data-testid="stMultiSelect"] [data-tag],
+:is(button[kind="primary"], button[kind="primaryFormSubmit"]):enabled *, [data-testid="stMultiSelect"] [data-tag] * {{
+  color: {ink};
+}}
+</style>"""
+NAMED = 4  # runs named above a page's title; of more the number is said
 
 
 @dataclass(frozen=True)
@@ -55,6 +79,12 @@ class View:
     theme: Theme
 
     page: Page
+    eyebrow: DeltaGenerator
+
+    def about(self, *names: str) -> None:
+        """Say above the title what the page shows, where that is not the selected model."""
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        self.eyebrow.caption(" · ".join((self.page.name, plain(", ".join(names[:NAMED]) + more))), width="stretch")
 
     @property
     def name(self) -> str:
@@ -83,6 +113,8 @@ def open_page(page: Page) -> View:
         menu_items={"About": ABOUT},
     )
     st.html(STYLE)
+    if look.theme() is DARK:
+        st.html(ON_PRIMARY.format(ink=DARK.background))
     st.logo(MARK.format(ink=look.theme().text), size="large", icon_image=ICON)
     with st.sidebar:
         menu = st.container(gap=None)
@@ -101,8 +133,13 @@ def open_page(page: Page) -> View:
     if data.settings().mode == "local":  # what became of the store is its owner's business
         notices.show(data.store().path)
     with eyebrow:
-        st.caption(f"{page.name} · {plain(f'{selection.family}/{selection.model}')}", width="stretch")
+        words = st.empty()
         link.button(address)
+    view = View(selection, address, look.theme(), page, words)
+    if page.chooses:
+        view.about(view.name)
+    else:
+        words.caption(page.name, width="stretch")
     with menu:
         _menu(address)
     with st.sidebar:
@@ -112,7 +149,7 @@ def open_page(page: Page) -> View:
             progress.sidebar()
         saving.watch()
         downloads.watch()
-    return View(selection, address, look.theme(), page)
+    return view
 
 
 def _menu(address: Mapping[str, str]) -> None:

@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, truncated_along_training
-from saturation.jobs import board, catalogue
+from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, parts, truncated_along_training
+from saturation.jobs import board
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
@@ -33,20 +33,20 @@ def section(view: View) -> None:
     span, at = data.span(chosen.family), shown_steps(table)
     accuracy = chosen.head_metric == "accuracy"
     chart(
-        lambda theme: heads_by_rank(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=theme),
+        lambda theme: heads_by_rank.plain(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=theme),
         lambda: table,
         f"{chosen.family} {chosen.head_metric} {at}",
-        "Solid: heads of that rank trained on the model's frozen last states, dashed: its own head cut to that rank, "
-        "dotted: its own head. Where the lines leave the dotted one, the rank is too small for these states.",
+        guide(table),
         drawn_from(table),
         title=TITLE,
         method="trained-heads",
     )
     st.markdown(answer(table, chosen.model))
-    left, right = st.columns(2, gap="medium")
+    tried = found.tried
+    left, right = st.columns(2, gap="medium") if len(tried) else (st.container(), st.container())
     with left:
         chart(
-            lambda theme: loss_by_w_error(table, span=span, theme=theme),
+            lambda theme: loss_by_w_error.plain(table, span=span, theme=theme),
             lambda: table,
             f"{chosen.family} {at}",
             "The same losses against what the rank costs the model's own head: 0 is the whole head, 1 nothing of it.",
@@ -55,10 +55,9 @@ def section(view: View) -> None:
             method="w-error",
         )
     with right:
-        if len(found.tried):
-            tried = found.tried
+        if len(tried):
             chart(
-                lambda theme: learning_rates(tried, span=span, theme=theme),
+                lambda theme: learning_rates.plain(tried, span=span, theme=theme),
                 lambda: tried,
                 f"{chosen.family} {at}",
                 "The learning rate with the lowest validation loss at each rank, among those tried (small marks).",
@@ -67,24 +66,37 @@ def section(view: View) -> None:
                 method="trained-heads",
             )
         else:
-            st.subheader("Learning rate by rank", anchor=False)
             others = ", ".join(labels.step(value) for value in found.trained_steps)
             there = f" Some are trained at step {others}." if others else ""
             below = "" if data.settings().mode == "demo" else "; start them below"
-            st.caption(f"Figure 9 of the paper needs trained heads{below}.{there}")
+            st.caption(f"The learning rate by rank, figure 9 of the paper, needs trained heads{below}.{there}")
     own = data.truncated_heads(chosen.family, (chosen.model,))
     if own["step"].nunique() > 1:
         chart(
-            lambda theme: truncated_along_training(own, cursor=chosen.step, theme=theme),
+            lambda theme: truncated_along_training.plain(own, theme=theme),
             lambda: own,
             view.name,
-            "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank. A bright row that "
-            "ends says that training no longer needs that rank.",
+            "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank, the lowest on top. "
+            "A bright row that ends says that training no longer needs that rank.",
             drawn_from(own.assign(kind="truncated", text_name=None)),
             title="Truncated heads along training",
             method="truncated-heads",
+            at=lambda figure, theme: parts.add_cursor(figure, chosen.step, "linear", theme),
         )
     _form(view)
+
+
+def guide(table: pd.DataFrame) -> str:
+    """How to read the lines of a table of heads: what of it is solid, dashed and dotted."""
+    lines = {
+        "trained": "Solid: heads of that rank trained on the model's frozen last states",
+        "truncated": "dashed: its own head cut to that rank",
+        "own": "dotted: its own head",
+    }
+    kinds = set(table["kind"])
+    said = ", ".join(words for kind, words in lines.items() if kind in kinds)
+    end = " Where the lines leave the dotted one, the rank is too small for these states." if "own" in kinds else ""
+    return f"{said[:1].upper()}{said[1:]}.{end}"
 
 
 def shown_steps(table: pd.DataFrame) -> str:
@@ -109,7 +121,7 @@ def answer(table: pd.DataFrame, model: str) -> str:
         for kind, rows in below[below["rank"] == rank].groupby("kind", sort=False)
     }
     words = {"truncated": "cut to it, its own head", "trained": "a head of that rank trained on its states"}
-    said = "; ".join(f"{words[kind]} adds **{costs[kind]:.3f} nats**" for kind in words if kind in costs)
+    said = "; ".join(f"{words[kind]} adds **{labels.fixed(costs[kind], 3)} nats**" for kind in words if kind in costs)
     step = labels.step(int(whole["step"].iloc[0]))
     return f"{plain(model)} is {size:,} wide. Of rank {rank:,} at step {step}: {said} per token to its {loss:.3f}."
 
@@ -137,7 +149,7 @@ def _form(view: View) -> None:
             "text, for each rank at four learning rates; minutes for small models. Results appear as they are done; "
             "a job that is cancelled goes on where it stopped when it is started again."
         )
-        known = catalogue.checkpoints(settings, data.store(), chosen.family, chosen.model)
+        known = data.checkpoints(chosen.family, chosen.model)
         weights = set(known.loc[known["available"], "step"])
         here = chosen.step in weights
         done = set(data.truncated_heads(chosen.family, (chosen.model,))["step"])

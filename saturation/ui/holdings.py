@@ -53,12 +53,12 @@ def table(rows: pd.DataFrame) -> None:
     """The same for a reader."""
     shown = pd.DataFrame(
         {
-            "Model": rows["family"] + "/" + rows["model"],
-            "Parameters": [labels.count(value) if value > 0 else "–" for value in rows["parameters"]],
-            "Measured": rows["measured"],
-            "Evaluated": rows["evaluated"],
-            "Tasks": rows["tasks"],
-            "Steps": [span(*steps) for steps in zip(rows["first_step"], rows["last_step"], strict=True)],
+            "model": rows["family"] + "/" + rows["model"],
+            "parameters": [labels.count(value) if value > 0 else "–" for value in rows["parameters"]],
+            "measured": rows["measured"],
+            "evaluated": rows["evaluated"],
+            "tasks": rows["tasks"],
+            "steps": [span(*steps) for steps in zip(rows["first_step"], rows["last_step"], strict=True)],
         }
     )
     st.dataframe(
@@ -66,9 +66,9 @@ def table(rows: pd.DataFrame) -> None:
         hide_index=True,
         width="stretch",
         column_config={
-            "Measured": st.column_config.NumberColumn(help="Checkpoints with measurements made here or in a pack"),
-            "Evaluated": st.column_config.NumberColumn(help="Steps with imported evaluations"),
-            "Tasks": st.column_config.NumberColumn(help="Tasks of the imported evaluations"),
+            "measured": st.column_config.NumberColumn(help="Checkpoints with measurements made here or in a pack"),
+            "evaluated": st.column_config.NumberColumn(help="Steps with imported evaluations"),
+            "tasks": st.column_config.NumberColumn(help="Tasks of the imported evaluations"),
         },
         alt="Models with measurements or evaluations",
     )
@@ -95,7 +95,7 @@ def take_away(rows: pd.DataFrame, family: str, model: str) -> None:
     with st.container(horizontal=True, gap="small"):
         pack_button(chosen, also, disabled=not (chosen or also), type="primary", icon=":material/archive:")
         downloads.button(
-            "What is held",
+            "Table as CSV",
             "CSV",
             lambda: rows.to_csv(index=False),
             "held.csv",

@@ -10,6 +10,7 @@ from saturation.ui import data
 from saturation.ui.frame import View
 from saturation.ui.pages import COMPARE, METHOD
 
+SHOWN = 2  # findings in sight: ten paragraphs of numbers bury what follows
 TITLES = {
     "corpus": "trained on",
     "hidden_size": "width",
@@ -57,8 +58,13 @@ def section(view: View) -> None:
     if found:
         st.subheader("What the lab found, and what it did not", anchor=False)
         st.caption("Every number and every verb below is read off the stored measurements as this page is drawn.")
-    for each in found:
+    for each in found[:SHOWN]:
         _finding(view, each)
+    if found[SHOWN:]:
+        titles = [each.title[0].lower() + each.title[1:] for each in found[SHOWN:]]
+        with st.expander(f"{len(titles)} more findings", icon=":material/science:"):
+            for each in found[SHOWN:]:
+                _finding(view, each)
     _group(view, lab)
     with st.container(horizontal=True, gap="small", key="under-lab"):
         for key, label in (("lab", "How the runs are trained"), ("interventions", "What the interventions are")):
@@ -91,11 +97,15 @@ def _group(view: View, lab: Lab) -> None:
         key="side-by-side",
         column_config={
             **{name: TITLES[name] for name in differing},
-            "model": "run",
-            "nats_per_token": number("loss, nats/token", format="%.4f"),
-            "anisotropy": number("last-layer anisotropy", format="%.3f"),
-            "singular_entropy": number("singular entropy, nats", format="%.3f"),
-            "centred_singular_entropy": number("without the row mean", format="%.3f"),
+            "model": st.column_config.TextColumn("run", pinned=True),
+            "nats_per_token": number("loss", format="%.3f", help="In nats per token."),
+            "anisotropy": number("anisotropy", format="%.2f", help="Of the last layer."),
+            "singular_entropy": number("entropy", format="%.2f", help="Singular entropy of the head, in nats."),
+            "centred_singular_entropy": number(
+                "entropy, centred",
+                format="%.2f",
+                help="The same of the head without its row mean, which is what the softmax sees.",
+            ),
         },
         alt="The runs of the group at their last common step",
     )

@@ -11,9 +11,11 @@ from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.data import reported
 from saturation.ui.frame import View
+from saturation.ui.memory import Memory
 from saturation.ui.performance import Shown
 
 TITLE = "Against the scaling law"
+_points = Memory(most=32)
 
 
 def law_section(view: View, shown: Shown) -> None:
@@ -27,8 +29,9 @@ def law_section(view: View, shown: Shown) -> None:
             f"The law tells how far each model's loss in nats per token lies from what its size promises: {what}."
         )
         return
-    curve, apart = scaling.on_one_text(shown.curve)
-    points, missing = scaling.scaling_points(curve), scaling.left_out(curve)
+    opened = data.store()
+    about = (str(opened.path), opened.signature(), view.selection.family, view.selection.models)
+    points, missing, apart, default = _points.get(about, lambda: _read(shown))
     unknown = f" Size or training tokens of {', '.join(missing)} are not known." if missing else ""
     unknown += f" Measured on another text, so left out: {', '.join(apart)}." if apart else ""
     if points["parameters"].nunique() < 2:
@@ -39,7 +42,7 @@ def law_section(view: View, shown: Shown) -> None:
         )
         return
     slot = st.container()
-    kept, fit_from = _controls(view, shown, points)
+    kept, fit_from = _controls(view, default, points)
     with slot:
         law = None
         with reported():
@@ -48,7 +51,7 @@ def law_section(view: View, shown: Shown) -> None:
         fitted = scaling.large_enough(points, fit_from)
         found = found.assign(fitted=fitted.map({True: view.selection.fitted, False: ""}))
         chart(
-            lambda theme: scaling_figure(
+            lambda theme: scaling_figure.plain(
                 found,
                 None if law is None else scaling.law_curves(points, law),
                 by=view.selection.by,
@@ -62,6 +65,7 @@ def law_section(view: View, shown: Shown) -> None:
             shown.drawn_from,
             title=TITLE,
             method="scaling-law",
+            still=True,
         )
     if law is not None:
         _words(view, law, found, fit_from)
@@ -70,8 +74,13 @@ def law_section(view: View, shown: Shown) -> None:
         st.caption(unknown.strip())
 
 
-def _controls(view: View, shown: Shown, points: pd.DataFrame) -> tuple[scaling.Kept, float]:
-    default = scaling.kept_terms(scaling.on_one_text(shown.curve)[0])
+def _read(shown: Shown) -> tuple[pd.DataFrame, list[str], list[str], scaling.Kept]:
+    """The points, models without one, models on another text, and the terms that are kept by default."""
+    curve, apart = scaling.on_one_text(shown.curve)
+    return scaling.scaling_points(curve), scaling.left_out(curve), apart, scaling.kept_terms(curve)
+
+
+def _controls(view: View, default: scaling.Kept, points: pd.DataFrame) -> tuple[scaling.Kept, float]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         fit_from = _smallest(view, points)
         view.choice("fitted")
@@ -141,7 +150,7 @@ def _table(found: pd.DataFrame) -> None:
             "final against the law": 100 * found["final_distance"],
         }
     )
-    loss, step = st.column_config.NumberColumn(format="%.4f"), st.column_config.NumberColumn(format="localized")
+    loss, step = st.column_config.NumberColumn(format="%.3f"), st.column_config.NumberColumn(format="localized")
     distance = st.column_config.NumberColumn(format="%+.2f %%")
     config = {"best loss": loss, "final loss": loss, "best step": step, "final step": step}
     config |= {"best against the law": distance, "final against the law": distance}

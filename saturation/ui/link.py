@@ -43,5 +43,10 @@ def but_for_step() -> str:
     return _query({key: value for key, value in st.session_state.get(SHOWN, {}).items() if key != "step"})
 
 
+def shown_text() -> str:
+    """What this session shows, as one text."""
+    return _query(st.session_state.get(SHOWN, {}))
+
+
 def _query(address: Mapping[str, str]) -> str:
     return urlencode(address, safe=",/")

@@ -1,5 +1,6 @@
 """n-gram W-error on the Bottleneck page: figure 7 of the paper and the width calculator."""
 
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -16,14 +17,14 @@ from saturation.ui.words import inert, plain
 
 TITLE = "What rank a corpus asks for"
 UPLOAD_MB = 200
-HALF = 0.5
+HALF = widths.HALF
 SHOWN = 6  # curves drawn at first: more crowd the figure
 BPE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 
 
 def section(view: View) -> None:
     """W-error by rank for every counted corpus, the calculator, and a form that counts another."""
-    curves = widths.named(data.ngrams())
+    curves = data.corpora()
     if curves.empty:
         st.subheader(TITLE, anchor=False)
         st.caption("No corpus is counted yet.")
@@ -43,16 +44,18 @@ def section(view: View) -> None:
                 "error", "W-error to reach", HALF, 0.05, "The share of the n-gram matrix that a width may lose."
             )
     kept = curves[curves["label"].isin(shown)]
-    points = widths.points(kept)
+    points = cache(lambda: widths.points(kept))
     chart(
-        lambda theme: ngram_curves(points, scale=view.selection.rank_axis, error=error, theme=theme),
-        lambda: points,
+        lambda theme: ngram_curves.plain(points(), scale=view.selection.rank_axis, error=error, theme=theme),
+        points,
         f"{len(kept)} matrices",
         "The least relative error that any model of a hidden size (x) makes on the corpus's n-gram probabilities. "
-        "Dotted verticals: hidden sizes of known models. A band is the uncertainty of a stochastic estimate.",
+        "Dotted verticals: hidden sizes of known models (1k is 1,024). A band is the "
+        "uncertainty of a stochastic estimate.",
         inert(" · ".join(_provenance(kept))),
         title=TITLE,
         method="ngram",
+        depends=(tuple(shown), view.selection.rank_axis, error),
     )
     calculator(kept, error)
     _form(view)
@@ -76,27 +79,32 @@ def calculator(curves: pd.DataFrame, error: float) -> None:
     if curves.empty:
         return
     st.subheader("How wide must the next model be?", anchor=False)
-    table = widths.calculator(curves, error)
+    found = data.wide(tuple(curves["label"]), error)
+    table = found.table
     most = table.assign(vocabulary=curves["vocabulary"].to_numpy()).sort_values("vocabulary").to_dict("records")[-1]
     st.markdown(
         f"**{plain(most['label'])}**: a W-error of {error:.2f} needs a hidden size of **{most['width']:,}**; as wide: "
         f"{most['as_wide']}."
     )
     config = {
-        "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width="medium"),
+        "label": st.column_config.TextColumn("corpus · tokenizer (vocabulary)", width=250, pinned=True),
         "tokens": st.column_config.NumberColumn("tokens", format="localized"),
-        "rank_at_half": st.column_config.NumberColumn("half at", format="localized"),
-        "width": st.column_config.NumberColumn(f"{error:.2f} at", format="localized"),
+        "width_at_half": st.column_config.NumberColumn(f"width for {HALF:.2f}", format="localized"),
+        "width": st.column_config.NumberColumn(
+            f"width for {error:.2f}",
+            format="localized",
+            help="The least hidden size whose W-error is at most that.",
+        ),
         "as_wide": st.column_config.TextColumn("models as wide"),
     } | {f"{width}": st.column_config.NumberColumn(f"d = {width:,}", format="%.3f") for width in widths.COMMON_WIDTHS}
     if error == HALF:
-        table = table.drop(columns="rank_at_half")  # the same question, answered by the nearest rank
+        table = table.drop(columns="width_at_half")
     st.dataframe(table, hide_index=True, column_config=config, alt="W-error of each corpus at common hidden sizes")
     st.caption(
         "A bound on what a linear head of that width can express of the n-grams of this very text, not a promise: a "
         "larger corpus has more contexts and asks for more, and contexts longer than n - 1 tokens are not seen."
     )
-    for sentence in widths.growth(curves):
+    for sentence in found.growth:
         st.markdown(plain(sentence))
 
 

@@ -21,7 +21,7 @@ def of_selection(view: View) -> Offer:
 
     @cache
     def known(model: str) -> pd.DataFrame:
-        found = catalogue.checkpoints(settings, store, family, model)
+        found = data.checkpoints(family, model)
         return coverage.with_queue(found, coverage.queued(asking.of_model(waiting, f"{family}/{model}")))
 
     def target(model: str, step: int) -> str:
@@ -36,7 +36,7 @@ def of_selection(view: View) -> Offer:
         own=view.selection.model,
         models=tuple(name for name in names if hosting.too_large(settings, family, name) is None),
         known=known,
-        sizes=lambda model: catalogue.sizes(store, family, model),
+        sizes=lambda model: data.sizes(family, model),
         target=target,
     )
 

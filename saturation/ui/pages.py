@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Page:
     """A page of the menu.
 
-    `path` is its file beside `app.py`; `controls` are the parts of the selection it uses; `words` name the two
-    views (plain, centred) where the page has them.
+    `path` is its file beside `app.py`; `controls` are the parts of the selection it uses; `chooses` whether it shows
+    anything of the selected family and model.
     """
 
     name: str
@@ -16,7 +16,7 @@ class Page:
     question: str
     icon: str
     controls: tuple[str, ...]
-    words: tuple[tuple[str, str], ...] = ()
+    chooses: bool = True
 
 
 OVERVIEW = Page(
@@ -39,7 +39,6 @@ ANISOTROPY = Page(
     question="Where do representations collapse?",
     icon=":material/blur_on:",
     controls=("models", "step", "metric", "view", "norm", "scale"),
-    words=(("plain", "Plain"), ("centred", "Mean-centred")),
 )
 SINGULAR_VALUES = Page(
     name="Singular values",
@@ -47,7 +46,6 @@ SINGULAR_VALUES = Page(
     question="What happens to the head?",
     icon=":material/stacked_line_chart:",
     controls=("models", "step", "view", "divide", "scale", "ranks", "colour"),
-    words=(("plain", "Head as stored"), ("centred", "As the softmax sees it")),
 )
 BOTTLENECK = Page(
     name="Bottleneck",
@@ -62,7 +60,6 @@ COMPARE = Page(
     question="Which differs?",
     icon=":material/compare_arrows:",
     controls=("align", "less", "scale", "view"),
-    words=(("plain", "Plain"), ("centred", "Mean removed")),
 )
 MEASURE = Page(
     name="Measure",
@@ -84,6 +81,7 @@ METHOD = Page(
     question="What does it mean?",
     icon=":material/function:",
     controls=(),
+    chooses=False,
 )
 
 PAGES = (OVERVIEW, PERFORMANCE, ANISOTROPY, SINGULAR_VALUES, BOTTLENECK, COMPARE, MEASURE, DATA, METHOD)

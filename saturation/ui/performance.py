@@ -8,13 +8,15 @@ import streamlit as st
 
 from saturation.figures import curves, labels, loss_panels, metric_curves
 from saturation.jobs import tables
-from saturation.jobs.metrics import COLUMNS, Metric
-from saturation.ui import data, thresholds
+from saturation.jobs.metrics import LOSS, Metric
+from saturation.ui import controls, data, thresholds
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
+from saturation.ui.memory import Memory
 from saturation.ui.pages import DATA
 from saturation.ui.words import plain
 
+_tables = Memory(most=64)
 SHOWN = ["family", "model", "step", "value", "stderr", "floor", "trained_tokens", "source", "doubtful"]
 STEPS = ("onset_step", "anisotropy_turn", "entropy_turn")
 
@@ -45,32 +47,38 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     options: dict[str, Any] = {
         "metric_title": metric.title,
         "higher_is_better": metric.higher_is_better,
-        "cursor": chosen.step,
         "scale": chosen.scale,
         "by": chosen.by,
         "span": shown.span,
     }
+    ordered = curves.differ_in_size(shown.curve)
     onsets = verdicts[verdicts["onset_step"].notna()]
     since = dict(zip(onsets["model"], onsets["onset_step"], strict=True))
+    decided = (chosen.family, chosen.models, metric.name, chosen.scale, chosen.by)
     chart(
-        lambda theme: loss_panels(shown.curve, **options, onsets=since, theme=theme),
+        lambda theme: loss_panels.plain(shown.curve, **options, onsets=since, theme=theme),
         lambda: shown.curve[SHOWN],
         name,
-        "One panel a model, the smallest on top, each on its own scale: the line is the stronger the nearer it is to "
-        "its best value, the diamond. A double click shows the first descent, which is cut.",
+        f"One panel a model{', the smallest on top' if ordered else ''}, each on its own scale: the line is the "
+        "stronger the nearer it is to its best value, the diamond. A double click shows the first descent, which "
+        "is cut.",
         shown.drawn_from,
-        title=f"{metric.label.capitalize() if metric.name in COLUMNS else metric.label} by size",
+        title=f"{controls.metric_name(metric)} by {'size' if ordered else 'model'}",
         method="saturation",
+        at=controls.cursor(chosen),
+        depends=(*decided, tuple(since.items())),
     )
     if shown.curve["model"].nunique() > 1:
         chart(
-            lambda theme: metric_curves(shown.curve, **options, theme=theme),
+            lambda theme: metric_curves.plain(shown.curve, **options, theme=theme),
             lambda: shown.curve[SHOWN],
             name,
             "The same values on one scale, which shows what follows the first descent.",
             shown.drawn_from,
             title="All models on one axis",
             method="saturation",
+            at=controls.cursor(chosen),
+            depends=decided,
         )
 
 
@@ -83,14 +91,13 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
     if shown.metric.higher_is_better is None:
         st.caption(f"Whether more or less of {shown.metric.label} is better is not stated, so nothing is judged.")
         return
-    limits = thresholds.in_force(view)
     st.caption(
-        f"By {shown.metric.label}, worst first. Saturated: ends at least {100 * limits.least_rise:g} % worse than "
-        f"at best, and by more than all but {100 * limits.significance:g} % of runs that only improve show by chance. "
+        f"By {shown.metric.label}, worst first. {thresholds.rule(view)} "
         "Anisotropy and singular entropy turn where a lasting late rise begins; the order is of these and of the best "
         "step, = where the checkpoints cannot tell. None of it shows a cause."
     )
     number = st.column_config.NumberColumn
+    value = "%.3f" if shown.metric.name == LOSS else "%.4g"
     table = verdicts.assign(
         degradation=100 * verdicts["degradation"],
         **{
@@ -103,17 +110,18 @@ def verdict_table(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         hide_index=True,
         key="verdicts",
         column_config={
-            "onset_step": "saturated since",
+            "model": st.column_config.TextColumn(pinned=True),
+            "onset_step": "since",
             "best_step": number("best step", format="localized"),
-            "best_value": number("best", format="%.4g"),
-            "final_value": number("final", format="%.4g"),
-            "degradation": number("final worse by", format="%.2f %%"),
-            "p_value": number("chance", format="%.3g", help="Of such a rise in a run that only improves."),
+            "best_value": number("best", format=value),
+            "final_value": number("last", format=value),
+            "degradation": number("worse by", format="%.1f %%", help="The last value against the best, relative."),
+            "p_value": number("chance", format="%.3g", help=thresholds.CHANCE),
             "anisotropy_turn": "anisotropy turns",
-            "anisotropy_last": number("anisotropy at the end", format="%.2f"),
+            "anisotropy_last": number("anisotropy, last", format="%.2f"),
             "entropy_turn": "entropy turns",
-            "entropy_last": number("entropy at the end", format="%.3g"),
-            "doubtful_left_out": "doubtful, left out",
+            "entropy_last": number("entropy, last", format="%.2f"),
+            "doubtful_left_out": number("doubtful", help="Checkpoints left out."),
         },
     )
 
@@ -137,7 +145,9 @@ def table_one(view: View) -> None:
     if best is None:
         st.caption("No metric of this model says which of its checkpoints is the best.")
         return
-    table = tables.best_and_final(evaluations, best)
+    opened = data.store()
+    about = (str(opened.path), opened.signature(), view.name, best)
+    table = _tables.get(about, lambda: tables.best_and_final(evaluations, best))
     at = ", ".join(labels.step(step) for step in sorted(table["best_step"].unique()))
     st.caption(
         f"{view.name} at step {at}, the evaluated one nearest to its best {by} (step {labels.step(best)}), and at its "

@@ -62,7 +62,7 @@ def _field(view: View, name: str) -> float:
 def _figure(view: View, rows: pd.DataFrame) -> None:
     found = judged(list(rows.itertuples()))
     chart(
-        lambda theme: playground_figure(
+        lambda theme: playground_figure.plain(
             rows, found.constant if found else None, found.fitted_on if found else (), theme=theme
         ),
         lambda: rows,
@@ -75,6 +75,7 @@ def _figure(view: View, rows: pd.DataFrame) -> None:
         f"{inert(rows['software'].iloc[0])}",
         title=TITLE,
         method="playground",
+        still=True,
     )
     st.markdown(answer(rows, found))
 

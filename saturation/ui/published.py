@@ -29,8 +29,9 @@ def listing(settings: Settings, family: str, model: str, known: pd.DataFrame) ->
     if repo is None:
         return
     refs = hub.last_refs(repo, settings.cache)
-    when = f"listed {refs.listed_at:%Y-%m-%d %H:%M} UTC" if refs else "its revisions are not listed yet"
-    text, button = st.columns([3, 1], vertical_alignment="center")
+    when = f"listed {refs.listed_at:%Y-%m-%d %H:%M} UTC" if refs else "its checkpoints are not listed yet"
+    # Where nothing is listed yet, this is the one thing to do.
+    text, button = st.container(border=refs is None).columns([3, 1], vertical_alignment="center")
     text.caption(" ".join(part for part in (f"On the hub as `{repo}`, {when}.", cost(known)) if part))
     label = "List again" if refs else "List checkpoints"
     if button.button(label, icon=":material/cloud_sync:", width="stretch"):

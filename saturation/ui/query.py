@@ -78,7 +78,7 @@ def _tables() -> None:
     words, columns = TABLES[name]
     st.caption(f"{words}.")
     st.dataframe(
-        pd.DataFrame({"Column": list(columns), "Meaning": list(columns.values())}),
+        pd.DataFrame({"column": list(columns), "meaning": list(columns.values())}),
         hide_index=True,
         width="stretch",
         height=258,
@@ -95,8 +95,9 @@ def _result() -> None:
         return
     rows = answer.table.num_rows
     what = f"The first {rows:,} rows" if answer.cut else f"{rows:,} row{'' if rows == 1 else 's'}"
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{what}** in {answer.seconds:.2f} s", width="stretch")
-        downloads.table(lambda: answer.table, "query", "These rows", type="tertiary", icon=":material/download:")
+    st.markdown(f"**{what}** in {answer.seconds:.2f} s")
     if answer.table.num_columns:
         st.dataframe(answer.table, hide_index=True, width="stretch", alt="Result of the query")
+    # Under the table, whose own toolbar lies over what is above it.
+    with st.container(horizontal=True, gap="small"):
+        downloads.table(lambda: answer.table, "query", "These rows", type="tertiary", icon=":material/download:")

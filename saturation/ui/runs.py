@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import labels
+from saturation.jobs.metrics import LOSS
 from saturation.ui import data, lab, thresholds
 from saturation.ui.frame import View
 from saturation.ui.selection import group_of
@@ -20,12 +21,16 @@ def ranking(view: View) -> None:
         return
     found = data.verdicts(chosen.family, models, metric.name, thresholds.in_force(view))
     st.subheader(f"All {len(found)} runs, by how much they got worse", anchor=False)
-    st.caption(f"Last {metric.label} against the best. Click a row's box to open that run.")
+    st.caption(
+        f"Last {metric.label} against the best. {thresholds.rule(view)} What is worse without that is not called "
+        "saturated. Click a row's box to open that run."
+    )
     shown = pd.DataFrame(
         {
             "run": found["model"],
             "verdict": found["verdict"],
             "worse by": 100 * found["degradation"],
+            "chance": found["p_value"],
             "since": labels.steps(found["onset_step"].astype("float64")),
             "best": found["best_value"],
             "last": found["final_value"],
@@ -38,6 +43,7 @@ def ranking(view: View) -> None:
     if settings is not None:
         shown = shown.merge(settings, how="left", left_on="run", right_index=True)
     number = st.column_config.NumberColumn
+    value = "%.3f" if metric.name == LOSS else "%.4g"
     st.session_state[f"{KEY}_runs"] = list(shown["run"])
     st.dataframe(
         shown,
@@ -47,12 +53,15 @@ def ranking(view: View) -> None:
         selection_mode="single-row",
         column_config={
             "run": st.column_config.TextColumn(pinned=True),
-            "worse by": number(format="%.2f %%", help="The last value against the best, relative."),
-            "best": number(f"best {metric.label}", format="%.4g"),
-            "last": number(f"last {metric.label}", format="%.4g"),
+            "worse by": number(format="%.1f %%", help="The last value against the best, relative."),
+            "chance": number(format="%.3g", help=thresholds.CHANCE),
+            "best": number(f"best {metric.label}", format=value),
+            "last": number(f"last {metric.label}", format=value),
             "anisotropy": number(format="%.2f", help="Of the last layer, at the last checkpoint."),
             "entropy": number(format="%.2f", help="Singular entropy of the head at the last checkpoint, nats."),
-            "what turned": st.column_config.TextColumn(help="Measures that rose late and did not come back, in order."),
+            "what turned": st.column_config.TextColumn(
+                width=270, help="Measures that rose late and did not come back, in order."
+            ),
             "learning rate": number(format="%.3g"),
         },
         alt="All runs of the family, ranked by degradation",

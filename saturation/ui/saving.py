@@ -9,11 +9,12 @@ import streamlit as st
 
 from saturation.figures import Theme, printed, standalone
 from saturation.figures.caption import Caption
+from saturation.figures.plain import Plain
 from saturation.ui import downloads, look
 from saturation.ui.browser import source
 
 FIGURE = "saved-figure"
-Draw = Callable[[Theme], go.Figure]
+Draw = Callable[[Theme], Plain]
 BUTTONS = """<div class="row">
 <button data-kind="png" title="Pixels, 600 to the inch">PNG</button>
 <button data-kind="svg" title="Vectors">SVG</button></div>"""
@@ -39,13 +40,13 @@ def watch() -> None:
 def dialog(draw: Draw, alone: Draw, table: Callable[[], pd.DataFrame], caption: Caption) -> None:
     """Style and size, the figure as it will be, and a button for each format. `alone`: the figure of the HTML page."""
     theme, size, titled = _look()
-    picture = printed.printed(draw(theme), caption, size, titled)
+    picture = printed.printed(draw(theme).figure(), caption, size, titled)
     with st.container(key="save-buttons", horizontal=True, gap="small", vertical_alignment="bottom"):
         _picture(key="picture", data={"figure": FIGURE, "png_scale": size.png_scale}, width=124, height="content")
         _pdf(picture, caption, size)
         downloads.file(
             "HTML",
-            lambda: standalone.page(alone(theme), caption, theme),
+            lambda: standalone.page(alone(theme).figure(), caption, theme),
             caption.file,
             "A page that works offline, 2 MB",
         )

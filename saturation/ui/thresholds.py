@@ -5,6 +5,8 @@ import streamlit as st
 from saturation.measures.verdict import Thresholds
 from saturation.ui.frame import View
 
+CHANCE = "Of such a rise in a run that only improves."
+
 
 def in_force(view: View) -> Thresholds:
     """The thresholds that the selection asks for, without drawing anything."""
@@ -14,6 +16,16 @@ def in_force(view: View) -> Thresholds:
         significance=asked.get("level", 100 * plain.significance) / 100,
         least_anisotropy=asked.get("least_anisotropy", plain.least_anisotropy),
         least_entropy=asked.get("least_entropy", 100 * plain.least_entropy) / 100,
+    )
+
+
+def rule(view: View) -> str:
+    """When a run is called saturated, in a sentence with the thresholds in force."""
+    limits = in_force(view)
+    return (
+        f"Saturated: the last few checkpoints are on average at least {100 * limits.least_rise:g} % worse than the "
+        f"best few, and a run that only improves shows such a rise with a chance of at most "
+        f"{100 * limits.significance:g} %."
     )
 
 

@@ -54,7 +54,7 @@ def tiles(trajectory: pd.DataFrame, step: int) -> None:
         st.metric(
             "Loss, nats/token",
             labels.number(row["nats_per_token"], 4),
-            **aside("" if pd.isna(rise) else f"{100 * rise:.2f} % above its best" if rise else "its best"),
+            **aside("" if pd.isna(rise) else f"+{labels.percent(rise)} vs best" if rise else "its best"),
         )
         st.metric(
             "Last-layer anisotropy",

@@ -83,12 +83,13 @@ def _values(values: pd.DataFrame, metric: Metric) -> str | None:
         change = (top / now if up else now / top) - 1 if now and top else float("nan")
         text = (
             f"Best {metric.label} **{labels.number(top, digits)}{unit}** at step {labels.step(best['step'])}; at the "
-            f"last, {labels.step(last['step'])}, it is **{labels.number(now, digits)}**, {_percent(change)} worse"
+            f"last, {labels.step(last['step'])}, it is **{labels.number(now, digits)}**, {labels.percent(change)} worse"
         )
     floor = last["floor"]
     if metric.name == LOSS and pd.notna(floor) and floor > 0:
-        text += f". The text's exact entropy is {floor:.3f}: the best lies {_percent(top / floor - 1)} above it" + (
-            "" if best["step"] == last["step"] else f", the last {_percent(now / floor - 1)}"
+        text += (
+            f". The text's exact entropy is {floor:.3f}: the best lies {labels.percent(top / floor - 1)} above it"
+            + ("" if best["step"] == last["step"] else f", the last {labels.percent(now / floor - 1)}")
         )
     return text + "."
 
@@ -98,15 +99,18 @@ def _anisotropy(sure: pd.DataFrame, values: pd.DataFrame, metric: Metric) -> str
     if rows.empty:
         return None
     last, low = rows.iloc[-1], _least(rows, "anisotropy")
-    text = f"Last-layer anisotropy is **{last['anisotropy']:.2f}** now"
+    text = f"Last-layer anisotropy is **{labels.fixed(last['anisotropy'], 2)}** now"
     if pd.notna(last["centred_anisotropy"]):
-        text += f" ({last['centred_anisotropy']:.2f} mean-centred)"
+        text += f" ({labels.fixed(last['centred_anisotropy'], 2)} centred)"
     shared = values[["step", "value"]].merge(rows[["step", "anisotropy"]], on="step")
     if not shared.empty:
         best = shared.iloc[int(shared["value"].argmax() if metric.higher_is_better else shared["value"].argmin())]
         if best["step"] != last["step"]:
-            text += f", {best['anisotropy']:.2f} at the best {metric.label}"
-    return f"{text}; its minimum after the first steps was {low['anisotropy']:.2f}, at step {labels.step(low['step'])}."
+            text += f", {labels.fixed(best['anisotropy'], 2)} at the best {metric.label}"
+    return (
+        f"{text}; its minimum after the first steps was {labels.fixed(low['anisotropy'], 2)}, "
+        f"at step {labels.step(low['step'])}."
+    )
 
 
 def _entropy(sure: pd.DataFrame) -> str | None:
@@ -127,7 +131,3 @@ def _least(rows: pd.DataFrame, column: str) -> pd.Series:
     """The row of the minimum past the first 2 % of training."""
     late = rows[rows["step"] >= EARLY * rows["step"].iloc[-1]]
     return late.iloc[int(late[column].argmin())]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if abs(share) >= 0.0095 else f"{100 * share:.2f} %"
