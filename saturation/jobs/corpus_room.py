@@ -18,7 +18,7 @@ from saturation.corpora.corpus import Corpus
 from saturation.errors import SaturationError
 from saturation.jobs.corpus_tokens import ENDS, IDS, STATE
 from saturation.settings import Settings
-from saturation.store import Store, queue
+from saturation.store import Store, in_use
 
 log = logging.getLogger(__name__)
 TOKENS, TOKENIZERS = "tokens", "tokenizers"
@@ -64,7 +64,7 @@ def uploads_in_use(settings: Settings) -> set[Path]:
     if not settings.store_path.exists():
         return set()
     named: set[Path] = set()
-    for text in queue.active_settings(Store(settings.store_path), "ngram"):
+    for text in in_use.active_settings(Store(settings.store_path), "ngram"):
         corpus = json.loads(text).get("corpus") or []
         named |= {Path(name).expanduser().resolve() for name in ([corpus] if isinstance(corpus, str) else corpus)}
     return named | {path.parent for path in named}

@@ -17,7 +17,7 @@ from saturation.errors import InputError, JobError, StoreError
 from saturation.families.registry import unknown
 from saturation.jobs import hosting
 from saturation.settings import BUNDLED, Settings
-from saturation.store import Store, queue
+from saturation.store import Store, in_use
 
 # A file that is being written by someone who may be alive.
 YOUNG_SECONDS = 3600.0
@@ -155,10 +155,10 @@ def _check_unused(settings: Settings, name: str) -> None:
     if not settings.store_path.exists():
         return
     store = Store(settings.store_path)
-    doing = queue.running_kinds(store)
+    doing = in_use.running_kinds(store)
     if name == "hub" and doing - {"playground"}:
         raise JobError("A job that is running may be reading from the hub; wait for it to end, or cancel it.")
-    if name == "corpora" and queue.active_settings(store, "ngram"):
+    if name == "corpora" and in_use.active_settings(store, "ngram"):
         raise JobError("A corpus is being counted, or waits for it; wait for it to end, or cancel it.")
 
 
