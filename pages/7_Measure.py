@@ -31,7 +31,7 @@ with reported():
     picked = None
     if len(known):
         with below:
-            st.subheader(f"Checkpoints of {view.name}", anchor=False)
+            st.subheader(f"Checkpoints of {view.shown}", anchor=False)
             coverage.numbers(known)
             picked = coverage.table(known, view.name)
     with left, reported():

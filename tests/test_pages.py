@@ -86,7 +86,7 @@ def test_an_unmeasured_model_leads_to_measuring_it(cache, page):
     dashboard_store.fill(cache / "measurements.duckdb")
     app = opened(page, family="gpt2")
     assert not app.exception
-    assert any("Nothing is measured for gpt2/small yet" in element.value for element in app.markdown)
+    assert any(r"Nothing is measured for gpt2\/small yet" in element.value for element in app.markdown)
     next(button for button in app.button if "which is measured" in button.label).click().run()
     assert not app.exception
     assert not any("Nothing is measured" in element.value for element in app.markdown)

@@ -1,5 +1,6 @@
 """The Performance page on known stores: the bundled lab, evaluations only, one model, a run of unknown batch."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def opened(**address: str) -> AppTest:
 
 
 def words(app: AppTest) -> str:
-    return " ".join(element.value for element in (*app.markdown, *app.caption))
+    """What is read; foreign words are written with escapes."""
+    return re.sub(r"\\(\W)", r"\1", " ".join(element.value for element in (*app.markdown, *app.caption)))
 
 
 def measured(family: str, model: str, step: int, nats: float, parameters: int) -> list[Measurement]:

@@ -13,6 +13,7 @@ from saturation.ui import data, link, look, saving
 from saturation.ui.memory import Memory
 from saturation.ui.pages import METHOD
 from saturation.ui.sent import Sent
+from saturation.ui.words import inert
 
 __all__ = ["chart", "slug"]
 
@@ -38,13 +39,13 @@ def chart(
 
     `draw`: makes the figure in a theme. `table`: makes its numbers, called when they are asked for. `name`: the
     selection in words; with the title it names the saved files. `guide`: one line on how to read it. `provenance`: one
-    line on what it was drawn from. `method`: the entry of the Method page that defines what is drawn. `on_select`:
+    line on what it was drawn from, in words. `method`: the entry of the Method page that defines it. `on_select`:
     called when a point is clicked; its event is in the session state under `slug(title)`. `alone`: makes the figure of
     the saved page where that one differs, as it lacks the page's play bar. `still`: the drawing is
     the same at every step, so they share it whatever the step; `at` then adds what is not, which is the step's cursor.
     `depends`: what decides the drawing besides the store, the guide and the look; the whole selection where it is None.
     """
-    key = slug(title)
+    key, provenance = slug(title), inert(provenance)
     caption = Caption(title, name, guide, provenance, link.current())
     theme = look.theme()
     view = depends or ((link.but_for_step(),) if still or at else (link.shown_text(), name))

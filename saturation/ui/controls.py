@@ -187,6 +187,7 @@ def _sidebar(page: Page, selection: Selection, models: Mapping[str, list[str]]) 
                 comparable,
                 key="models",
                 selection_mode="multi",
+                format_func=plain,
                 help="The models drawn as lines; the maps show the model chosen above.",
             )
 

@@ -90,6 +90,11 @@ class View:
     def name(self) -> str:
         return f"{self.selection.family}/{self.selection.model}"
 
+    @property
+    def shown(self) -> str:
+        """The name as markdown that shows it literally."""
+        return plain(self.name)
+
     def toolbar(self, spectra: pd.DataFrame | None = None) -> None:
         """The play bar, with the model's spectra in it where given, and the page's ways to look."""
         controls.toolbar(self.page, self.selection, spectra)

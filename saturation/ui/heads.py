@@ -143,7 +143,7 @@ def _form(view: View) -> None:
     chosen, settings = view.selection, data.settings()
     if settings.mode == "demo" or chosen.step is None:
         return
-    with st.expander(f"Measure heads of {view.name}", icon=":material/play_circle:"):
+    with st.expander(f"Measure heads of {view.shown}", icon=":material/play_circle:"):
         st.caption(
             "Truncated: one pass over the family's text, no training. Trained: W = A B on the frozen last states of a "
             "text, for each rank at four learning rates; minutes for small models. Results appear as they are done; "

@@ -13,6 +13,7 @@ from saturation.ui.data import reported
 from saturation.ui.frame import View
 from saturation.ui.memory import Memory
 from saturation.ui.performance import Shown
+from saturation.ui.words import plain
 
 TITLE = "Against the scaling law"
 _points = Memory(most=32)
@@ -32,8 +33,8 @@ def law_section(view: View, shown: Shown) -> None:
     opened = data.store()
     about = (str(opened.path), opened.signature(), view.selection.family, view.selection.models)
     points, missing, apart, default = _points.get(about, lambda: _read(shown))
-    unknown = f" Size or training tokens of {', '.join(missing)} are not known." if missing else ""
-    unknown += f" Measured on another text, so left out: {', '.join(apart)}." if apart else ""
+    unknown = f" Size or training tokens of {', '.join(map(plain, missing))} are not known." if missing else ""
+    unknown += f" Measured on another text, so left out: {', '.join(map(plain, apart))}." if apart else ""
     if points["parameters"].nunique() < 2:
         st.subheader(TITLE, anchor=False)
         st.caption(

@@ -133,10 +133,10 @@ def table_one(view: View) -> None:
     evaluations = data.evaluations(chosen.family, (chosen.model,))
     if evaluations.empty:
         if data.settings().mode == "demo":
-            st.caption(f"No evaluations of {view.name} are imported.")
+            st.caption(f"No evaluations of {view.shown} are imported.")
             return
         st.markdown(
-            f"No evaluations of {view.name} are imported. Results of the LM Evaluation Harness are read with "
+            f"No evaluations of {view.shown} are imported. Results of the LM Evaluation Harness are read with "
             "`python -m saturation import FOLDER`, or on the Data page."
         )
         st.page_link(DATA.path, label="Import evaluations", icon=DATA.icon, query_params=dict(view.address))
@@ -150,7 +150,7 @@ def table_one(view: View) -> None:
     table = _tables.get(about, lambda: tables.best_and_final(evaluations, best))
     at = ", ".join(labels.step(step) for step in sorted(table["best_step"].unique()))
     st.caption(
-        f"{view.name} at step {at}, the evaluated one nearest to its best {by} (step {labels.step(best)}), and at its "
+        f"{view.shown} at step {at}, the evaluated one nearest to its best {by} (step {labels.step(best)}), and at its "
         "last. Beyond noise: the change exceeds two combined standard errors of the harness."
     )
     whole = table[table["group"] == ""]

@@ -24,6 +24,9 @@ def sentence(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    """The text without signs of markdown, HTML or formulas, and without addresses that become links, on one line."""
+    """The text without signs of markdown, HTML or formulas, and without addresses that become links, on one line.
+
+    What is inert already stays as it is.
+    """
     one_line = "".join(sign if sign.isprintable() else "□" for sign in " ".join(text.split()))
-    return re.sub(r"(://|www\.)", "\\1\N{WORD JOINER}", one_line.translate(_LOOKALIKES), flags=re.IGNORECASE)
+    return re.sub(r"(://|www\.)(?!\u2060)", "\\1\N{WORD JOINER}", one_line.translate(_LOOKALIKES), flags=re.IGNORECASE)
