@@ -3,7 +3,7 @@
 import streamlit as st
 
 from saturation.figures import labels, linked_figure, linked_table
-from saturation.figures.linked import step_of_point
+from saturation.figures.linked import LINKED, step_of_point
 from saturation.ui import controls, data, empty, lab, runs
 from saturation.ui.chart import chart, slug
 from saturation.ui.data import reported
@@ -54,7 +54,7 @@ with reported():
         title=TITLE,
         method="saturation",
         on_select=follow_click,
-        at=controls.cursor(chosen),
+        at=controls.cursor(chosen, LINKED),
     )
     runs.ranking(view)
     lab.section(view)

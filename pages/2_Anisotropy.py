@@ -6,6 +6,7 @@ from saturation.figures import (
     at_norm,
     coloured_panels,
     coloured_table,
+    curves,
     depth_curves,
     depth_panels,
     depth_table,
@@ -62,8 +63,8 @@ with reported():
         ),
         lambda: table,
         f"{chosen.family} {metric.label} {word}",
-        "One panel a model, smallest first; a brighter point is a checkpoint whose last-layer representations point "
-        "the same way. Does the colour turn where the curve does?"
+        f"One panel a model{', smallest first' if curves.differ_in_size(table) else ''}; a brighter point is a "
+        "checkpoint whose last-layer representations point the same way. Does the colour turn where the curve does?"
         + (" Dashed: the exact entropy of the text." if table["floor"].notna().any() else ""),
         data.metric_drawn_from(chosen.family, metric.name, chosen.models)
         + " · colours: "
@@ -71,6 +72,7 @@ with reported():
         title="Performance coloured by anisotropy",
         method="anisotropy",
         at=lambda figure, theme: add_cursors(figure, chosen.step, chosen.scale, theme),
+        depends=(chosen.family, chosen.models, chosen.metric, chosen.view, chosen.norm, chosen.scale),
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -78,8 +80,8 @@ with reported():
             lambda theme: depth_curves.plain(compared, chosen.step, played=played, span=span, **shared, theme=theme),
             lambda: depth_table(compared, chosen.step, centred=chosen.centred),
             f"{chosen.family} {word} at step {labels.step(chosen.step)}",
-            "At the step of the cursor, from the embedding (0) to what the head reads (1); "
-            "darker to brighter lines are smaller to larger models.",
+            "At the step of the cursor, from the embedding (0) to what the head reads (1)"
+            + ("; darker to brighter lines are smaller to larger models." if curves.differ_in_size(compared) else "."),
             data.drawn_from(chosen.family, ("anisotropy",), chosen.models),
             title="By depth",
             method="anisotropy",
@@ -96,6 +98,7 @@ with reported():
             title="Last layer along training",
             method="anisotropy",
             at=controls.cursor(chosen),
+            depends=(chosen.family, chosen.models, chosen.view, chosen.norm, chosen.scale),
         )
     everywhere = data.last_layers()
     if everywhere["family"].nunique() > 1:
@@ -107,5 +110,5 @@ with reported():
             f"{everywhere[['family', 'model']].drop_duplicates().shape[0]} models, each on its family's text",
             title="Families side by side",
             method="anisotropy",
-            still=True,
+            depends=("all", chosen.view),
         )

@@ -9,8 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from saturation.figures import DARK, compare_panels, difference_map, theme
+from saturation.figures.compare import run_sizes
 from saturation.jobs import compare
 from saturation.settings import ROOT
+from saturation.ui.compare import said_of_texts, shared_end
 
 
 def trajectory() -> pd.DataFrame:
@@ -20,7 +22,7 @@ def trajectory() -> pd.DataFrame:
         rows += [
             {"family": family, "model": model, "step": step, "parameters": size, "revision": f"step{step}"}
             | {"hidden_size": 512, "vocab_size": 50_304, "doubtful": None, "nats_per_token": 9 - slope * step / 1000}
-            | {"anisotropy": 0.1, "singular_entropy": 0.2}
+            | {"anisotropy": 0.1, "singular_entropy": 0.2, "text_id": "t", "text_name": "text", "tokens": 100}
             for step in ((0, 1000, 2000) if family == "pythia" else (0, 500, 1500))
         ]
     return pd.DataFrame(rows)
@@ -71,6 +73,16 @@ class TestDifferences:
         np.testing.assert_allclose(rows["nats_per_token"], [0, -0.5, -1.5])
         np.testing.assert_allclose(rows["anisotropy"], 0, atol=1e-12)
 
+    def test_losses_of_another_text_have_no_difference(self) -> None:
+        rows = compare.aligned(trajectory(), "step")
+        assert compare.other_texts(rows, "pythia/70m") == []
+        for column, value in (("text_id", "other"), ("tokens", 99)):
+            apart = rows.assign(**{column: rows[column].mask(rows["run"] == "local/mine", value)})
+            assert compare.other_texts(apart, "pythia/70m") == ["local/mine"]
+            found = compare.less(apart, "pythia/70m")
+            assert found["nats_per_token"].isna().all()
+            np.testing.assert_allclose(found["anisotropy"], 0, atol=1e-12)
+
     def test_a_base_without_values(self) -> None:
         rows = compare.aligned(trajectory(), "tokens")
         assert compare.differences(rows, "nats_per_token", "local/mine").empty
@@ -100,6 +112,21 @@ class TestFigures:
         colours = {trace.legendgroup: trace.line.color for trace in figure.data}
         assert colours == {run: style["color"] for run, style in styles.items()}
         assert sum(trace.showlegend for trace in figure.data) == 2
+
+    def test_a_run_looks_the_same_in_values_and_differences(self) -> None:
+        rows = compare.aligned(pd.concat([trajectory(), trajectory().assign(model="m3", parameters=7e7)]), "step")
+        sizes = run_sizes(rows)
+        values = compare_panels(rows, sizes=sizes)
+        less = compare_panels(compare.less(rows, "pythia/70m"), difference="pythia/70m", sizes=sizes)
+        looks = [{trace.legendgroup: trace.line for trace in figure.data} for figure in (values, less)]
+        assert set(looks[1]) == set(sizes) - {"pythia/70m"}
+        assert all(looks[0][run] == look for run, look in looks[1].items())
+
+    def test_a_run_without_a_loss_is_in_the_legend(self) -> None:
+        rows = compare.aligned(trajectory(), "step")
+        rows["nats_per_token"] = rows["nats_per_token"].mask(rows["run"] == "local/mine")
+        shown = [trace.legendgroup for trace in compare_panels(rows).data if trace.showlegend]
+        assert sorted(shown) == ["local/mine", "pythia/70m"]
 
     def test_the_loss_axis_shows_the_end_of_training(self) -> None:
         rows = compare.aligned(trajectory(), "step")
@@ -148,6 +175,16 @@ class TestPage:
         app = self.opened(runs="lab/w8,pythia/14m", align="fraction", less="differences")
         assert app.multiselect[0].value == ["lab/w8", "pythia/14m"]
         assert len(app.get("plotly_chart")) == 2
+
+    def test_runs_of_different_texts_are_named(self) -> None:
+        rows = compare.aligned(trajectory(), "step")
+        said = said_of_texts(rows, "pythia/70m", ["local/mine"], True).replace("\\", "")
+        assert said == (
+            "Losses of local/mine (text, 100 tokens) are of another text than that of pythia/70m (text, 100 tokens), "
+            "so they have no place in the loss difference."
+        )
+        assert shared_end(rows, "local/mine", "step") == " Differences end where it ends, at step 1,500."
+        assert shared_end(rows, "pythia/70m", "step") == ""
 
     def test_the_models_of_the_family_where_the_link_names_none(self) -> None:
         assert self.opened().multiselect[0].value == ["pythia/14m", "pythia/31m"]

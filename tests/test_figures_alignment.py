@@ -35,16 +35,15 @@ def test_the_centred_head_has_no_all_ones_panel():
 def test_chance_is_a_dashed_line_with_its_number():
     for centred, yaxis in ((False, "y2"), (True, "y")):
         figure = alignment_curves(frames.alignment(), centred=centred)
-        shape = next(shape for shape in figure.layout.shapes if shape.name == "chance")
+        shape = next(shape for shape in figure.layout.shapes if shape.name.startswith("by chance"))
         assert (shape.y0, shape.y1, shape.yref, shape.line.dash) == (0.086, 0.086, yaxis, "dash")
-        note = next(note for note in figure.layout.annotations if note.name == "chance")
-        assert note.text == "by chance below 0.086 (99 %)"
+        assert (shape.name, shape.showlegend) == ("by chance below 0.086 (99 %)", True)
 
 
 def test_no_chance_line_where_texts_differ_or_correlations_are_missing():
     for bounds in (np.linspace(0.1, 0.2, 20), np.nan):
         figure = alignment_curves(frames.alignment().assign(correlation_by_chance=bounds))
-        assert not any(shape.name == "chance" for shape in figure.layout.shapes)
+        assert not any(shape.showlegend for shape in figure.layout.shapes)
 
 
 def test_a_missing_correlation_is_left_out_of_its_line_only():

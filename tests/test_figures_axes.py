@@ -1,6 +1,7 @@
 """The step axis, the colours and the numbers' forms that all figures share."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,6 +83,21 @@ def test_models_of_one_size_differ_in_dash():
     styles = theme.line_styles({"seed1": 1e6, "seed2": 1e6, "big": 1e9}, LIGHT)
     assert styles["seed1"]["color"] == styles["seed2"]["color"]
     assert [styles[name]["dash"] for name in ("seed1", "seed2", "big")] == ["solid", "dash", "solid"]
+
+
+def test_no_two_of_ten_runs_share_colour_and_dash():
+    sizes = {f"run{place}": 4e4 + 10 * (place % 2) for place in range(10)}
+    styles = theme.line_styles(sizes, LIGHT)
+    assert len({(style["color"], style["dash"]) for style in styles.values()}) == 10
+    dashes = [style["dash"] for style in styles.values()]
+    assert all(one != other for one, other in pairwise(dashes))
+    backwards = dict(reversed(sizes.items()))
+    assert theme.line_styles(backwards, LIGHT) == styles
+
+
+def test_models_of_nearly_one_colour_differ_in_dash():
+    styles = theme.line_styles({"1b": 1e9, "1.4b": 1.4e9, "70m": 7e7, "12b": 1.2e10}, LIGHT)
+    assert [styles[name]["dash"] for name in ("70m", "1b", "1.4b", "12b")] == ["solid", "solid", "dash", "solid"]
 
 
 def _luminance(colour: str) -> float:

@@ -54,7 +54,7 @@ class TestByRank:
         assert [trace.line.color for trace in lines(figure, "solid")] == [styles[name]["color"] for name in styles]
         assert [trace.line.color for trace in lines(figure, "dash")] == [styles[name]["color"] for name in styles]
         shown = [trace.name for trace in figure.data if trace.showlegend is not False]
-        assert shown == ["small · 1M", "large · 100M", "trained", "truncated"]
+        assert shown == ["small · 1M", "large · 100M", "trained", "truncated", "its own head"]
 
     def test_accuracy_in_percent(self) -> None:
         figure = heads_by_rank(table(), "accuracy")
@@ -121,10 +121,14 @@ class TestAlongTraining:
         np.testing.assert_allclose(cells.z, [[0.5, 10.5], [0.25, 0.25], [0.0, 0.0]], rtol=1e-6)
         assert cells.customdata[0][1].tolist() == [10, 1]
         assert (cells.zmin, cells.zmax) == (0, 2.0)  # what lies above is as bright as the end of the scale
+        assert list(cells.colorbar.ticktext) == ["0", "1", "≥ 2"]
+        gains = truncated_along_training(self.ROWS.assign(nats_per_token=self.ROWS["own_nats_per_token"] - 0.1))
+        assert gains.data[0].colorbar.ticktext[0] == "≤ 0"
 
     def test_ranks_are_rows_and_steps_are_columns(self) -> None:
         figure = truncated_along_training(self.ROWS, cursor=10)
         assert list(figure.layout.yaxis.ticktext) == ["1", "2", "4"]
+        assert list(figure.layout.yaxis.range) == [2.5, -0.5]  # rank 1 on top, as in the maps of singular values
         assert figure.layout.xaxis.title.text == "training step"
         assert [shape.name for shape in figure.layout.shapes] == ["cursor", "cursor"]
 
@@ -152,7 +156,7 @@ class TestNgrams:
         level, *verticals = figure.layout.shapes
         assert (level.y0, level.y1) == (0.3, 0.3)
         assert [shape.x0 for shape in verticals] == [128, 512, 1024, 2048]
-        assert [note.text for note in figure.layout.annotations] == ["512", "1,024", "2,048"]  # 128 has no room
+        assert [note.text for note in figure.layout.annotations] == ["512", "1k", "2k"]  # 128 has no room
 
     def test_axes_linear_and_log(self) -> None:
         linear, log = ngram_curves(self.POINTS), ngram_curves(self.POINTS, scale="log")
@@ -160,7 +164,8 @@ class TestNgrams:
         assert linear.layout.xaxis.range[0] == 0
         assert log.layout.xaxis.type == "log"
         assert list(log.data[0].x) == [100, 3000, 9000]  # rank 0 has no place on a log axis
-        assert not log.layout.annotations
+        assert [note.text for note in log.layout.annotations] == ["512", "1k", "2k"]
+        assert log.layout.annotations[0].x == pytest.approx(np.log10(512))
 
     def test_nothing_counted(self) -> None:
         assert "Choose a corpus" in ngram_curves(self.POINTS.iloc[:0]).layout.annotations[0].text

@@ -1,12 +1,13 @@
 """The overview figure: four panels on one step axis, one cursor."""
 
 import itertools
+from dataclasses import replace
 
 import figure_frames as frames
 import numpy as np
 import pytest
 
-from saturation.figures import DARK, LIGHT, linked_figure, linked_table
+from saturation.figures import DARK, LIGHT, linked_figure, linked_table, singular
 from saturation.figures.linked import domains, step_of_point
 
 
@@ -62,12 +63,14 @@ def test_floor_is_a_dashed_line_at_the_exact_entropy(figure):
 
 def test_without_a_floor_there_is_no_such_line():
     figure = linked_figure(frames.trajectory(), frames.spectra(), cursor=4)
-    assert [shape.name for shape in figure.layout.shapes] == ["cursor", "cursor"]
+    assert [shape.name for shape in figure.layout.shapes] == ["cursor"] * 8
 
 
-def test_cursor_spans_all_panels_at_its_step(figure):
+def test_cursor_spans_all_panels_at_its_step_and_not_what_is_between_them(figure):
     lines = [shape for shape in figure.layout.shapes if shape.name == "cursor"]
-    assert {(line.x0, line.x1, line.y0, line.y1, line.yref) for line in lines} == {(4.0, 4.0, 0, 1, "paper")}
+    assert {(line.x0, line.x1, line.y0, line.y1, line.yref) for line in lines} == {
+        (4.0, 4.0, 0, 1, f"{panel} domain") for panel in ("y", "y2", "y3", "y4")
+    }
     assert any(note.text == "step 4" for note in figure.layout.annotations)
 
 
@@ -152,3 +155,10 @@ def test_table_has_one_row_per_checkpoint():
 @pytest.mark.parametrize(("data", "step"), [(1500, 1500), ([1500, "x"], 1500), (None, None), ("x", None)])
 def test_step_of_a_clicked_point(data, step):
     assert step_of_point(data) == step
+
+
+def test_a_map_that_would_be_dark_all_over_has_logarithmic_colours():
+    flat = singular.ratios(frames.spectra())
+    assert singular.fitting_scale(flat) == "linear"
+    steep = replace(flat, values=np.array([[1.0, 1.0], [0.02, 0.1], [0.001, 0.01]]))
+    assert singular.fitting_scale(steep) == "log"

@@ -97,7 +97,8 @@ def test_film_has_a_frame_for_each_checkpoint_and_starts_at_the_cursor():
     figure = spectrum_film(frames.spectra(), cursor=3)
     assert [frame.name for frame in figure.frames] == ["0", "1", "2", "4", "1000"]
     assert figure.layout.sliders[0].active == 2
-    assert figure.data[2].name == "step 2"
+    assert figure.data[2].name.strip() == "step 2"
+    assert {len(frame.data[0].name) for frame in figure.frames} == {len("step 1,000")}  # the legend has room for each
     assert list(figure.frames[1].data[0].y) == pytest.approx([1, 3 / 8, 2 / 8, 1 / 8])
     assert figure.frames[1].traces == (2,)
 

@@ -248,6 +248,7 @@ class TestDeletingModels:
         queue.ask(filled, "x", [queue.Asked("measure", "pythia/14m@5", "{}", "spectrum")])
         with pytest.raises(JobError, match=r"^pythia/14m is being measured, or waits for it; wait for it to end"):
             forget.forget(Settings(cache, "local"), ["pythia/14m"])
+        assert forget.forget(Settings(cache, "local"), ["pythia/31m"])["measurements"]
 
 
 def _clearing() -> None:

@@ -21,6 +21,11 @@ GAP = 0.13
 MARGIN = {"l": 52, "r": parts.FLAG_ROOM, "t": 68, "b": 52}
 
 
+def panels(centred: bool) -> tuple[str, ...]:
+    """The y axes of `alignment_curves`."""
+    return ("y",) if centred else ("y", "y2")
+
+
 @Drawing
 def alignment_curves(
     rows: pd.DataFrame,
@@ -60,7 +65,7 @@ def alignment_curves(
         xaxis=axis(shown["step"].to_numpy(), scale) | {"anchor": "y" if len(columns) == 1 else f"y{len(columns)}"},
         legend={"y": 1 + above, "yanchor": "bottom", "x": 0, "xanchor": "left"},
     )
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_cursor(figure, cursor, scale, theme, panels=panels(centred))
     return figure
 
 
@@ -109,17 +114,15 @@ def _add_chance(figure: Plain, rows: pd.DataFrame, yaxis: str, theme: Theme) -> 
     bound = float(bounds[0])
     line = {"color": theme.muted, "width": 1.2, "dash": "dash"}
     figure.add_shape(
-        type="line", xref="paper", x0=0, x1=1, yref=yaxis, y0=bound, y1=bound, line=line, layer="below", name="chance"
-    )
-    figure.add_annotation(
-        text=f"by chance below {bound:.3f} (99 %)",
-        x=1,
+        type="line",
         xref="paper",
-        xanchor="right",
-        y=bound,
+        x0=0,
+        x1=1,
         yref=yaxis,
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": 11, "color": theme.muted},
-        name="chance",
+        y0=bound,
+        y1=bound,
+        line=line,
+        layer="below",
+        name=f"by chance below {bound:.3f} (99 %)",  # in the legend: beside the line it would lie on curves
+        showlegend=True,
     )

@@ -50,7 +50,7 @@ def coloured_panels(
     columns = 1 if len(counts) == 1 else 2 if len(counts) <= 4 else 3
     rows = -(-len(counts) // columns)
     height = HEAD + FOOT + ROW * rows
-    shared = axis(frame["step"].to_numpy(), scale)
+    shared = axis(frame["step"].to_numpy(), scale, most=6 if columns == 1 else 3)
     words = "coloured by last-layer mean cosine"
     # Gathered and handed over at once: plotly takes milliseconds for each thing added to a figure of its own.
     traces: list[dict[str, Any]] = []
@@ -121,8 +121,9 @@ def _traces(
     measured = own["anisotropy"].notna()
     ring = {"symbol": "circle-open", "size": 6, "color": theme.muted}
     cross = {"symbol": "x", "size": 7, "color": theme.warning}
+    outline = {"width": 0.8, "color": theme.muted}  # either end of viridis is as dark or as bright as a background
     for kept, marker, note in (
-        (sure & measured, {"coloraxis": "coloraxis", "size": 7}, "mean cosine %{customdata[1]:.3f}"),
+        (sure & measured, {"coloraxis": "coloraxis", "size": 7, "line": outline}, "mean cosine %{customdata[1]:.3f}"),
         (sure & ~measured, ring, "anisotropy not measured"),
         (~sure, cross, "doubtful: %{text}"),
     ):

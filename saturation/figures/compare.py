@@ -1,5 +1,6 @@
 """Runs side by side: three measures on one axis, differences from one of them, and a map of where two differ."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from saturation.figures.grid import domain, panel_note
 from saturation.figures.plain import Drawing, Plain
 from saturation.figures.ranges import value_range
 from saturation.figures.steps import StepScale, edges
-from saturation.figures.theme import LIGHT, Theme, colour_bar, line_styles
+from saturation.figures.theme import DARK, LIGHT, Theme, colour_bar, line_styles
 
 AXES = {
     "step": "training step",
@@ -23,17 +24,36 @@ PANELS = {
     "anisotropy": ("last-layer anisotropy", "mean cosine", "mean cosine %{y:.4f}"),
     "singular_entropy": ("singular entropy", "nats", "%{y:.4f} nats"),
 }
+# Less (orange) to more (purple) from what the background is like: on a dark page a white middle would glare.
+DIVERGING = {
+    "light": "PuOr",
+    "dark": [[0, "#fdbf6f"], [0.25, "#b5651d"], [0.5, DARK.surface], [0.75, "#6f56ad"], [1, "#cfc4f0"]],
+}
 HEIGHT, HEAD, FOOT = 190, 84, 52  # pixels of a panel, above them and below
+
+
+def run_sizes(rows: pd.DataFrame) -> dict[str, float]:
+    """The parameter count of each run of `jobs.compare.aligned`, in their order."""
+    sizes = rows.groupby("run", sort=False)["parameters"].max().astype(float)
+    return {str(run): float(size) for run, size in sizes.items()}
 
 
 @Drawing
 def compare_panels(
-    rows: pd.DataFrame, align: str = "step", *, log_x: bool = False, difference: str | None = None, theme: Theme = LIGHT
+    rows: pd.DataFrame,
+    align: str = "step",
+    *,
+    log_x: bool = False,
+    difference: str | None = None,
+    sizes: Mapping[str, float] | None = None,
+    span: tuple[float, float] | None = None,
+    theme: Theme = LIGHT,
 ) -> Plain:
     """Loss, last-layer anisotropy and singular entropy (stacked) of several runs over what they are aligned by.
 
     rows: `jobs.compare.aligned`; with `difference`, the name of the run whose values are taken off, differences in the
-    same columns. Colour: parameters; runs of one size differ in dash.
+    same columns. Colour: parameters; runs of one size differ in dash. sizes: `run_sizes` of all chosen runs, so that
+    each keeps its look where others are left out; span: the parameter counts that colours cover.
     """
     frame = rows[rows["x"].notna()]
     if log_x:
@@ -41,12 +61,13 @@ def compare_panels(
     shown = [column for column in PANELS if column in frame and frame[column].notna().any()]
     if frame.empty or not shown:
         return parts.empty(theme, "None of these runs has values on this axis.")
-    sizes = frame.groupby("run", sort=False)["parameters"].max().astype(float)
-    styles = line_styles({str(run): float(size) for run, size in sizes.items()}, theme)
+    sizes = run_sizes(frame) if sizes is None else sizes
+    styles = line_styles(sizes, theme, span)
     height = HEAD + FOOT + HEIGHT * len(shown)
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {}
     notes = []
+    named: set[str] = set()
     for place, column in enumerate(shown):
         number = "" if place == 0 else str(place + 1)
         title, unit, hover = PANELS[column]
@@ -54,13 +75,15 @@ def compare_panels(
         layout[f"yaxis{number}"] = {"domain": end, "anchor": "x"}
         if column == "nats_per_token" and not difference:
             layout[f"yaxis{number}"]["range"] = _loss_range(frame, "log" if log_x else "linear")
-        less = f" less that of {difference}" if difference else ""
+        less = f"<br>less that of {difference}" if difference else ""
         words = f"<b>{title}</b>  <span style='color:{theme.muted}'>{unit}{less}</span>"
         notes.append(panel_note(words, 0.0, end[1], 4, 13, theme))
-        for run, style in styles.items():
+        for run, size in sizes.items():
             own = frame[(frame["run"] == run) & frame[column].notna()].sort_values("x")
             if len(own):
-                traces.append(_line(own, run, column, style, f"y{number}", hover, align, float(sizes[run]), place == 0))
+                legend = run not in named
+                named.add(run)
+                traces.append(_line(own, run, column, styles[run], f"y{number}", hover, align, size, legend))
     return parts.blank(
         theme,
         height,
@@ -69,7 +92,7 @@ def compare_panels(
         annotations=notes,
         hovermode="closest",
         showlegend=True,
-        legend={"y": 1 + 38 / (HEIGHT * len(shown))},
+        legend={"y": 1 + (48 if difference else 30) / (HEIGHT * len(shown))},
         margin={"l": 62, "r": 16, "t": HEAD, "b": FOOT},
         xaxis=_axis(align, log_x) | {"anchor": "y" if len(shown) == 1 else f"y{len(shown)}"},
     )
@@ -130,7 +153,7 @@ def difference_map(
     log_x: bool = False,
     theme: Theme = LIGHT,
 ) -> Plain:
-    """Mean cosine of `first` less that of `second` (colour, -1 to 1) by what they are aligned by and layer depth.
+    """Mean cosine of `first` less that of `second` (purple more, orange less) by what aligns them and layer depth.
 
     table: `jobs.compare.depth_difference`.
     """
@@ -149,7 +172,7 @@ def difference_map(
         "z": values,
         "zmin": -most,
         "zmax": most,
-        "colorscale": "PuOr",
+        "colorscale": DIVERGING.get(theme.name, DIVERGING["light"]),
         "hovertemplate": f"%{{z:+.4f}}<br>depth %{{y:.2f}}<br>{AXES[align]} %{{x:.4s}}<extra></extra>",
         "name": "difference",
         "colorbar": colour_bar(theme)
@@ -164,5 +187,5 @@ def difference_map(
         xaxis=_axis(align, log_x, standoff=18),
         yaxis={"title": {"text": "layer depth"}, "showgrid": False},
     )
-    parts.add_title(figure, "mean cosine", f"{first} less {second}", 1.0, theme)
+    parts.add_title(figure, "mean cosine", f"<br>{first} less {second}", 1.0, theme)
     return figure

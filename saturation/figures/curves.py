@@ -26,6 +26,11 @@ def extent(frame: pd.DataFrame, by: str = "parameters") -> tuple[float, float] |
     return (min(values), max(values)) if values else None
 
 
+def differ_in_size(frame: pd.DataFrame) -> bool:
+    """Whether the models of a frame are of more than one known parameter count, so that size orders them."""
+    return len({value for value in sizes(frame).values() if value > 0}) > 1
+
+
 def along_training(
     trajectory: pd.DataFrame,
     column: str,

@@ -25,6 +25,7 @@ def panel_note(text: str, x: float, y: float, shift: int, size: int, theme: Them
         "yanchor": "bottom",
         "yshift": shift,
         "showarrow": False,
+        "align": "left",
         "text": text,
         "font": {"size": size, "color": theme.text},
     }

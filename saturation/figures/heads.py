@@ -41,6 +41,8 @@ def heads_by_rank(
         return parts.empty(theme, "No head of lower rank is measured for these models yet.")
     ranks = np.unique(frame["rank"].to_numpy(dtype=float))
     traces = _lines(frame, "rank", metric, "rank %{x}<br>" + hover, span, theme)
+    if (frame["kind"] == "own").any():
+        traces.append(_meaning("its own head", "dot", theme))
     for line in [trace for trace in traces if "legendgroup" in trace and trace["showlegend"]]:
         whole = frame.loc[(frame["model"] == line["legendgroup"]) & (frame["kind"] == "own"), metric]
         if len(whole):
@@ -117,7 +119,11 @@ def learning_rates(tried: pd.DataFrame, *, span: tuple[float, float] | None = No
 def truncated_along_training(
     rows: pd.DataFrame, *, cursor: int | None = None, scale: StepScale = "linear", theme: Theme = LIGHT
 ) -> Plain:
-    """Loss that a checkpoint's own head adds when cut to a rank (colour, nats/token), by step (x) and rank (y)."""
+    """Loss that a checkpoint's own head adds when cut to a rank (colour, nats/token), by step (x) and rank (y).
+
+    The lowest rank is on top, as in the maps of singular values. A head that loses nothing by the cut, or gains, has
+    the colour of 0.
+    """
     frame = rows.assign(added=rows["nats_per_token"] - rows["own_nats_per_token"])
     frame = frame[frame["added"].notna()]
     if frame.empty:
@@ -125,7 +131,9 @@ def truncated_along_training(
     table = frame.pivot_table(index="rank", columns="step", values="added")
     steps, ranks = table.columns.to_numpy(dtype=np.int64), table.index.to_numpy(dtype=np.int64)
     places = np.arange(len(ranks), dtype=float)
-    most = min(max(float(np.nanmax(table.to_numpy())), 1e-6), MOST_ADDED)
+    added = table.to_numpy()
+    most = min(max(float(np.nanmax(added)), 1e-6), MOST_ADDED)
+    ends = ("≤ " if np.nanmin(added) < 0 else "", "≥ " if np.nanmax(added) > most else "")
     cells = {
         "type": "heatmap",
         "x": edges(positions(steps, scale)),
@@ -136,10 +144,10 @@ def truncated_along_training(
         "zmax": most,
         "colorscale": ADDED_SCALE,
         "hoverongaps": False,
-        "hovertemplate": "+%{z:.4f} nats/token<br>rank %{customdata[1]}<extra>step %{customdata[0]:,}</extra>",
+        "hovertemplate": "%{z:+.4f} nats/token<br>rank %{customdata[1]}<extra>step %{customdata[0]:,}</extra>",
         "name": "added loss",
         "colorbar": colour_bar(theme)
-        | {"tickvals": [0, most], "ticktext": ["0", f"{'≥ ' if most == MOST_ADDED else ''}{most:.2g}"]},
+        | {"tickvals": [0, most / 2, most], "ticktext": [f"{ends[0]}0", f"{most / 2:.2g}", f"{ends[1]}{most:.2g}"]},
     }
     figure = parts.blank(
         theme,
@@ -150,7 +158,7 @@ def truncated_along_training(
         xaxis=axis(steps, scale),
         yaxis={
             "title": {"text": "rank kept"},
-            "range": [-0.5, len(ranks) - 0.5],
+            "range": [len(ranks) - 0.5, -0.5],
             "tickmode": "array",
             "tickvals": places.tolist(),
             "ticktext": [f"{rank:,}" for rank in ranks],
@@ -158,7 +166,7 @@ def truncated_along_training(
         },
     )
     parts.add_title(figure, "added loss", "nats/token above its own head", 1.0, theme)
-    parts.add_marks(figure, frame[["step", "doubtful"]].drop_duplicates("step"), scale, theme, y=-0.5)
+    parts.add_marks(figure, frame[["step", "doubtful"]].drop_duplicates("step"), scale, theme, y=len(ranks) - 0.5)
     parts.add_cursor(figure, cursor, scale, theme)
     return figure
 
@@ -213,7 +221,7 @@ def _lines(
                 "hovertemplate": f"<b>{name}</b> {kind}, {hover}%{{text}}<extra></extra>",
             }
             traces.append(line | words)
-    return traces + [_meaning(kind, theme) for kind in DASHES if (frame["kind"] == kind).any()]
+    return traces + [_meaning(kind, dash, theme) for kind, dash in DASHES.items() if (frame["kind"] == kind).any()]
 
 
 def _line(rows: dict[str, np.ndarray], x: str, metric: str, kind: str, colour: str) -> dict[str, Any]:
@@ -248,7 +256,7 @@ def _level(ranks: np.ndarray, value: float, line: dict[str, Any], hover: str) ->
     }
 
 
-def _meaning(kind: str, theme: Theme) -> dict[str, Any]:
+def _meaning(kind: str, dash: str, theme: Theme) -> dict[str, Any]:
     """A legend entry that says what a kind's dash means."""
-    look = {"mode": "lines", "line": {"width": 2, "color": theme.muted, "dash": DASHES[kind]}}
+    look = {"mode": "lines", "line": {"width": 2, "color": theme.muted, "dash": dash}}
     return {"type": "scatter", "x": [None], "y": [None], "name": kind, "hoverinfo": "skip"} | look

@@ -90,7 +90,7 @@ def layer_map(
     marks = frame[["step", "doubtful"]].drop_duplicates("step")
     parts.add_marks(figure, marks, scale, theme, y=low)
     parts.add_title(figure, "mean cosine", f"{'centred' if centred else 'plain'}, top row {top}", 1.0, theme)
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_cursor(figure, cursor, scale, theme, flag="right")  # to the left of the profile's axis, where they meet
     if controls:
         film.add_controls(figure, cursor, theme, theme.anisotropy)
     return figure

@@ -30,6 +30,9 @@ def domains(shares: tuple[float, ...] = SHARES, gap: float = GAP) -> list[tuple[
     return ends
 
 
+LINKED = ("y", "y2", "y3", "y4")  # the panels' y axes
+
+
 @Drawing
 def linked_figure(
     trajectory: pd.DataFrame,
@@ -70,14 +73,15 @@ def linked_figure(
     _pair(figure, trajectory, "singular_entropy", "y3", scale, theme.spectrum)
     mapped = singular.ratios(spectra, ranks=ranks)
     if mapped is not None:
-        cells = singular.heatmap(mapped, scale, theme, top=domains()[3][1])
+        colour = singular.fitting_scale(mapped)
+        cells = singular.heatmap(mapped, scale, theme, colour=colour, top=domains()[3][1])
         unhovered = {"yaxis": "y4", "hoverinfo": "skip", "hovertemplate": None, "customdata": None}
         figure.add_traces(cells | unhovered)
     _marks(figure, trajectory, mapped, scale, theme)
     steps = np.concatenate([frame["step"].to_numpy() for frame in (trajectory, spectra, values)])
     _layout(figure, trajectory, values, metric, steps, scale, theme, mapped)
     _turns(figure, turns or {}, scale, theme)
-    parts.add_cursor(figure, cursor, scale, theme)
+    parts.add_cursor(figure, cursor, scale, theme, panels=LINKED)
     return figure
 
 
@@ -167,6 +171,7 @@ def _performance(
             yanchor="bottom",
             showarrow=False,
             font={"size": 11, "color": theme.anisotropy},
+            bgcolor=theme.background,
         )
 
 
@@ -228,8 +233,10 @@ def _turns(figure: Plain, turns: Mapping[str, int], scale: StepScale, theme: The
             yref=f"{yaxis} domain",
             xanchor="left",
             yanchor="top",
+            xshift=4,
             showarrow=False,
             font={"size": 11, "color": theme.warning},
+            bgcolor=theme.background,
         )
 
 
@@ -259,11 +266,12 @@ def _layout(
         figure.update(yaxis4={"range": [mapped.ranks + 0.5, 0.5]} | singular.rank_ticks(mapped.ranks))
     else:
         figure.update(yaxis4={"range": [0, 1], "showticklabels": False})
+    logarithmic = mapped is not None and singular.fitting_scale(mapped) == "log"
     titles = (
         metric[:2],
         ("Last-layer anisotropy", "mean cosine, dotted: centred"),
         ("Singular entropy", "nats, dotted: centred"),
-        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub> by rank"),
+        ("Singular values", "σ<sub>i</sub>/σ<sub>1</sub>" + (", log" if logarithmic else " by rank")),
     )
     measured = (
         values["value"].notna().any(),

@@ -12,7 +12,7 @@ from saturation.figures.steps import StepScale
 from saturation.figures.theme import DASHES, LIGHT, Theme, line_styles
 
 KNOWN_WIDTHS = (128, 512, 1024, 2048, 4096, 8192)
-ROOM = 0.11  # of the axis between two words above it, for the width of a phone
+ROOM = {"linear": 0.11, "log": 0.06}  # of the axis between two words above it, for the width of a phone
 MARGIN = {"l": 62, "r": 16, "t": 72, "b": 52}
 
 
@@ -74,14 +74,16 @@ def ngram_curves(
     last = float(max(visible.max() if len(visible) else 1.0, 2.0))
     shapes = [_line("y", error, theme.warning, "dash")]
     notes = []
+    ranks = np.unique(points.loc[points["rank"] > 0, "rank"].to_numpy(dtype=float))
+    low = np.log10(ranks.min())
     noted = 0.0
     for width in KNOWN_WIDTHS:
         if width < last:
             shapes.append(_line("x", width, theme.muted, "dot"))
-            if scale == "linear" and width - noted >= ROOM * last:  # on a log axis the ticks say it
-                notes.append(_note(f"{width:,}", float(width), theme))
-                noted = width
-    ranks = np.unique(points.loc[points["rank"] > 0, "rank"].to_numpy(dtype=float))
+            at = (np.log10(width) - low) / (np.log10(ranks.max()) - low) if scale == "log" else width / last
+            if at - noted >= ROOM[scale]:
+                notes.append(_note(_short(width), float(width), scale, theme))
+                noted = at
     xaxis = (
         rank_axis(ranks, "rank, or hidden size")
         if scale == "log"
@@ -115,6 +117,12 @@ def _line(axis: str, value: float, colour: str, dash: str) -> dict[str, Any]:
     return {"type": "line", **ends, "line": line, "layer": "below", "name": "error" if axis == "y" else "width"}
 
 
-def _note(text: str, at: float, theme: Theme) -> dict[str, Any]:
+def _short(width: int) -> str:
+    """A hidden size as it is spoken of: 512, 2k."""
+    return f"{width // 1024}k" if width >= 1024 else str(width)
+
+
+def _note(text: str, at: float, scale: StepScale, theme: Theme) -> dict[str, Any]:
+    at = float(np.log10(at)) if scale == "log" else at  # plotly places words on a log axis by the exponent
     place = {"x": at, "xref": "x", "y": 1, "yref": "y domain", "yanchor": "bottom", "showarrow": False}
     return place | {"text": text, "font": {"size": 10, "color": theme.muted}}

@@ -30,15 +30,28 @@ def empty(theme: Theme, message: str, height: int = 260) -> Plain:
     return figure
 
 
-def add_cursor(figure: Plain, step: int | None, scale: StepScale, theme: Theme, label: bool = True) -> None:
-    """Draw the step cursor over all panels, with a flag on the step axis; the halo shows it on any colour."""
+def add_cursor(
+    figure: Plain,
+    step: int | None,
+    scale: StepScale,
+    theme: Theme,
+    label: bool = True,
+    panels: Sequence[str] = (),
+    flag: str = "center",
+) -> None:
+    """Draw the step cursor over all panels, with a flag on the step axis; the halo shows it on any colour.
+
+    `panels`: y axes of stacked panels, between which it leaves titles and colour bars alone. `flag`: the part of the
+    flag that is at the step.
+    """
     if step is None:
         return
     place = float(positions([step], scale)[0])
-    ends = {"xref": "x", "yref": "paper", "x0": place, "x1": place, "y0": 0, "y1": 1}
-    for width, colour, opacity in ((4, theme.background, 0.75), (1.5, theme.text, 1.0)):
-        line = {"color": colour, "width": width}
-        figure.add_shape(type="line", **ends, opacity=opacity, line=line, name="cursor")
+    ends = {"xref": "x", "x0": place, "x1": place, "y0": 0, "y1": 1}
+    for reach in [f"{name} domain" for name in panels] or ["paper"]:
+        for width, colour, opacity in ((4, theme.background, 0.75), (1.5, theme.text, 1.0)):
+            line = {"color": colour, "width": width}
+            figure.add_shape(type="line", **ends, yref=reach, opacity=opacity, line=line, name="cursor")
     if label:
         figure.add_annotation(
             text=f"step {labels.step(step)}",
@@ -48,7 +61,8 @@ def add_cursor(figure: Plain, step: int | None, scale: StepScale, theme: Theme, 
             yref="paper",
             yanchor="top",
             yshift=-5,
-            xanchor="center",
+            xanchor=flag,
+            xshift=10 if flag == "right" else 0,  # over the whole of a tick's label
             showarrow=False,
             font={"color": theme.background, "size": 11},
             bgcolor=theme.text,

@@ -16,6 +16,7 @@ from saturation.figures.theme import LIGHT, Theme, line_styles
 MOST_PANELS = 12
 PANELS, PANEL, GAP, MARGIN = 640, (112, 160), 34, {"l": 60, "r": parts.FLAG_ROOM, "t": 34, "b": 52}  # pixels
 RIGHT = {"x": 1, "xanchor": "right", "xshift": 0}
+ROOM_BEFORE = 0.45  # share of a phone's step axis that the words at an onset take
 DECADES = 30.0  # greatest over least value from which an axis is logarithmic
 Parts = dict[str, Any]
 
@@ -88,6 +89,7 @@ def loss_panels(
     )
     logarithmic = is_logarithmic(frame, higher_is_better)
     ends = domains((1.0,) * len(names), GAP / inner)
+    last = int(frame["step"].max())
     layout: Parts = {}
     traces, notes, shapes = [], [], []  # added at once: one by one, plotly takes twice as long
     for place, (name, (low, high)) in enumerate(zip(names, ends, strict=True)):
@@ -100,7 +102,7 @@ def loss_panels(
         )
         for shape, note in (
             *_floor(rows, axis_name, theme),
-            *_onset((onsets or {}).get(name), axis_name, scale, bool(higher_is_better), theme),
+            *_onset((onsets or {}).get(name), axis_name, scale, bool(higher_is_better), last, theme),
         ):
             shapes.append(shape)
             notes += [note] if place == 0 or shape["name"] == "onset" else []
@@ -265,15 +267,23 @@ def _floor(rows: pd.DataFrame, yaxis: str, theme: Theme) -> Iterator[tuple[Parts
     yield (
         {"type": "line", "name": "entropy floor", "line": line, "x0": 0, "x1": 1, "xref": "x domain"}
         | {"y0": at, "y1": at, "yref": yaxis},
-        note | {"xref": "x domain", "xanchor": "left", "showarrow": False, "font": _small(theme.anisotropy)},
+        note
+        | {"xref": "x domain", "xanchor": "left", "showarrow": False, "font": _small(theme.anisotropy)}
+        | {"bgcolor": theme.background},
     )
 
 
-def _onset(step: int | None, yaxis: str, scale: StepScale, below: bool, theme: Theme) -> Iterator[tuple[Parts, Parts]]:
-    """Line and words at the step since which a model is saturated; `below` keeps the words from a best value on top."""
+def _onset(
+    step: int | None, yaxis: str, scale: StepScale, below: bool, last: int, theme: Theme
+) -> Iterator[tuple[Parts, Parts]]:
+    """Line and words at the step since which a model is saturated, of an axis that ends at step `last`.
+
+    `below` keeps the words from a best value on top; they are before the line where even a phone has the room.
+    """
     if step is None:
         return
-    at = float(positions([step], scale)[0])
+    at, end = positions([step, last], scale)
+    at, before = float(at), at >= ROOM_BEFORE * end
     line = {"color": theme.warning, "width": 1.5, "dash": "dot"}
     note = {"text": f"saturated since {labels.step(step)}", "x": at, "xref": "x", "y": 0 if below else 1}
     note |= {"yref": f"{yaxis} domain", "name": "onset"}
@@ -282,10 +292,12 @@ def _onset(step: int | None, yaxis: str, scale: StepScale, below: bool, theme: T
         | {"y0": 0, "y1": 1, "yref": f"{yaxis} domain"},
         note
         | {
-            "xanchor": "right",
+            "xanchor": "right" if before else "left",
+            "xshift": -4 if before else 4,
             "yanchor": "bottom" if below else "top",
             "showarrow": False,
             "font": _small(theme.warning),
+            "bgcolor": theme.background,
         },
     )
 

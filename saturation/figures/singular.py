@@ -14,6 +14,7 @@ from saturation.figures.steps import StepScale, axis, edges, positions
 from saturation.figures.theme import LIGHT, SPECTRUM_SCALE, Theme, colour_bar
 
 PAPER_RANKS = 100
+DARK_SHARE = 0.15  # of the largest value, below which cells of linear colours look alike
 MAP_ROWS = 400  # about the pixels of a panel: more rows make a page heavier, not sharper
 
 ColourScale = Literal["linear", "log"]
@@ -144,6 +145,12 @@ def heatmap(
     shown, text = parts.log_ticks([10**lowest, highest], most=4)
     bar |= {"tickvals": np.log10(shown), "ticktext": text}
     return trace | {"z": logs.astype(np.float32), "zmin": lowest, "zmax": end, "colorbar": bar}
+
+
+def fitting_scale(found: Ratios) -> ColourScale:
+    """The colours that show a map's structure: logarithmic where most of it would be as dark as its lowest value."""
+    dark = found.values[np.isfinite(found.values)] < DARK_SHARE * float(np.nanmax(found.values))
+    return "log" if dark.mean() > 0.5 else "linear"
 
 
 def rank_places(ranks: NDArray, log: bool) -> NDArray[np.float64]:

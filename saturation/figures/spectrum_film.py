@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from saturation.figures import film, labels, parts
 from saturation.figures.plain import Drawing, Plain, scatter
@@ -38,6 +39,7 @@ def spectrum_film(
     start = nearest(found.steps, cursor if cursor is not None else int(found.steps[-1]))
     at = int(np.flatnonzero(found.steps == start)[0])
     shown = film.shown(found.steps.size, at)
+    names = _steps_of_one_width(found.steps)
     figure = parts.blank(theme, 430, margin={"l": 58, "r": 14, "t": 48, "b": 52})
     hover = f"{found.words.hover} %{{y:.4g}} at rank %{{x:,}}<extra>%{{fullData.name}}</extra>"
     for index, dash, label in ((0, "dot", "first"), (-1, "dash", "last")):
@@ -56,7 +58,7 @@ def spectrum_film(
             x=rows,
             y=values[:, at],
             mode="lines",
-            name=f"step {labels.step(found.steps[at])}",
+            name=names[at],
             line={"color": theme.spectrum, "width": 2.6},
             hovertemplate=hover,
         )
@@ -64,7 +66,7 @@ def spectrum_film(
     figure.frames = [  # a frame says only what changes: the third trace's values and name
         {
             "name": str(found.steps[index]),
-            "data": [{"type": "scatter", "y": values[:, index], "name": f"step {labels.step(found.steps[index])}"}],
+            "data": [{"type": "scatter", "y": values[:, index], "name": names[index]}],
             "traces": [2],
         }
         for index in shown
@@ -91,3 +93,10 @@ def spectrum_film(
     if controls:
         film.add_controls(figure, start, theme, theme.spectrum)
     return figure
+
+
+def _steps_of_one_width(steps: NDArray[np.int64]) -> list[str]:
+    """Names of steps, with spaces as wide as digits after short ones: plotly gives a legend room for its first name."""
+    names = [f"step {labels.step(step)}" for step in steps]
+    longest = max(map(len, names))
+    return [name.ljust(longest, "\u2007") for name in names]

@@ -53,11 +53,11 @@ def ticks(last: int, scale: StepScale = "linear", most: int = 6) -> tuple[list[f
     return [float(place) for place in positions(steps, scale)], [labels.short_step(value) for value in steps]
 
 
-def axis(steps: ArrayLike, scale: StepScale = "linear") -> dict[str, Any]:
-    """Layout of a step axis that holds all of `steps`, cells of a heatmap included."""
+def axis(steps: ArrayLike, scale: StepScale = "linear", most: int = 6) -> dict[str, Any]:
+    """Layout of a step axis that holds all of `steps`, cells of a heatmap included; with about `most` ticks."""
     ordered = np.unique(np.asarray(steps, dtype=np.int64))
     last = int(ordered[-1]) if ordered.size else 1
-    values, text = ticks(last, scale)
+    values, text = ticks(last, scale, most)
     borders = edges(positions(ordered, scale)) if ordered.size else np.array([0.0, 1.0])
     width = float(borders[-1] - borders[0])
     return {

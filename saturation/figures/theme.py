@@ -18,6 +18,7 @@ SERIF = '"Latin Modern Roman", "CMU Serif", "Times New Roman", "Liberation Serif
 SPECTRUM_SCALE = "plasma"  # singular values, as in the paper's figure 4
 ANISOTROPY_SCALE = "viridis"  # cosines, as in the paper's figure 3
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+NEAR = 0.1  # share of the lines' colours within which two of them are hard to tell apart
 
 
 @dataclass(frozen=True)
@@ -176,24 +177,28 @@ def line_styles(
     """Colour and dash of each model: plasma by the logarithm of its parameter count, or of another quantity.
 
     `span` is the range that the colours cover (default: that of `values`), so that a model keeps its colour when
-    others leave the figure. Models of equal value share a colour and differ in dash; those of unknown are muted. Where
-    the quantity hardly tells the models apart (runs of one size), colours follow their order instead.
+    others leave the figure. Models of equal value share a colour; those of unknown are muted; neighbours of equal or
+    near colour differ in dash. Where the quantity hardly tells the models apart (runs of one size), colours follow
+    their place by value and name instead, the same in whatever order they are given, and dashes do so too.
     """
     known = {name: value for name, value in values.items() if is_known(value)}
-    if len(known) > 2 and len({f"{value:.2g}" for value in known.values()}) <= len(known) / 2:
-        known, span = {name: math.exp(place) for place, name in enumerate(known)}, None
+    placed = len(known) > 1 and len({f"{value:.2g}" for value in known.values()}) <= len(known) / 2
+    if placed:
+        ranked = sorted(known, key=lambda name: (known[name], name))
+        known, span = {name: math.exp(place) for place, name in enumerate(ranked)}, None
     logs = [math.log(value) for value in known.values()]
     low, high = (math.log(edge) for edge in span) if span else (min(logs, default=0), max(logs, default=0))
     start, end = theme.plasma
     styles: dict[str, dict[str, str]] = {}
-    used: dict[str, int] = {}
+    last, order = -math.inf, -1
     for name in sorted(values, key=lambda name: (known.get(name, 0), name)):
         share = 0.5 if name not in known or high <= low else (math.log(known[name]) - low) / (high - low)
         share = min(max(share, 0.0), 1.0)
         scaled = _plasma(start + share * (end - start))
         colour = scaled if name in known else theme.muted
-        order = used.get(colour, 0)
-        used[colour] = order + 1
+        along = share if name in known else -1.0
+        order = order + 1 if placed or along - last < NEAR else 0
+        last = along
         styles[name] = {"color": colour, "dash": DASHES[order % len(DASHES)]}
     return styles
 

@@ -57,8 +57,24 @@ def differences(rows: pd.DataFrame, column: str, base: str) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
+def other_texts(rows: pd.DataFrame, base: str) -> list[str]:
+    """Runs whose losses are of another text than those of `base`, or of another number of tokens of it.
+
+    rows: `aligned`. Losses of such runs say nothing about each other.
+    """
+    scored = rows[rows["nats_per_token"].notna()].fillna({"tokens": 0, "text_id": ""})
+    texts = {
+        str(run): set(zip(own["text_id"], own["tokens"], strict=True)) for run, own in scored.groupby("run", sort=False)
+    }
+    return [run for run, own in texts.items() if own.isdisjoint(texts.get(base, own))]
+
+
 def less(rows: pd.DataFrame, base: str) -> pd.DataFrame:
-    """`aligned` rows with each of `MEASURES` less that of `base` at the same x; without `base` itself."""
+    """`aligned` rows with each of `MEASURES` less that of `base` at the same x; without `base` itself.
+
+    The losses of `other_texts` have no difference.
+    """
+    rows = rows.assign(nats_per_token=rows["nats_per_token"].mask(rows["run"].isin(other_texts(rows, base))))
     kept = rows[rows["run"] != base]
     joined = kept.drop(columns=[*MEASURES])
     for column in MEASURES:
@@ -83,14 +99,14 @@ def depth_difference(layers: pd.DataFrame, first: str, second: str, column: str,
     tables = {}
     for run in (first, second):
         own = layers[(layers["run"] == run) & layers["doubtful"].isna() & layers[column].notna()]
+        if own.empty:
+            return pd.DataFrame()
         own = own.sort_values(["x", "depth"])
         places, first_row = np.unique(own["x"].to_numpy(dtype=float), return_index=True)
         parts = (np.split(own[name].to_numpy(dtype=float), first_row[1:]) for name in ("depth", column))
         at = {x: np.interp(grid, *rows) for x, rows in zip(places, zip(*parts, strict=True), strict=True)}
         tables[run] = pd.DataFrame(at, index=grid)
     left, right = tables[first], tables[second]
-    if left.empty or right.empty:
-        return pd.DataFrame()
     places = left.columns.to_numpy(dtype=float)
     known = right.columns.to_numpy(dtype=float)
     kept = (places >= known.min()) & (places <= known.max())

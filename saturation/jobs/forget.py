@@ -22,7 +22,8 @@ def forget(settings: Settings, models: Sequence[str]) -> dict[str, int]:
     hosting.check_owner(settings)
     store = Store(settings.store_path)
     for name in models:
-        if len(queue.waiting_measures(store, name)):
+        targets = queue.waiting_measures(store, name.partition("/")[0])["target"]
+        if name in {target.partition("@")[0] for target in targets}:
             raise JobError(f"{name} is being measured, or waits for it; wait for it to end, or cancel it.")
     found = removal.count_models(store, models)
     if not any(found.values()):

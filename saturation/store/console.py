@@ -30,6 +30,7 @@ from saturation.store import console_child, removal
 from saturation.store.console_tables import TABLES, TRAJECTORY
 from saturation.store.places import without_places
 from saturation.store.store import Store
+from saturation.store.tables import OF_MEASUREMENTS
 
 # Stored as tables; the views over them and the table along training are made of these.
 COPIED = [name for name in TABLES if not name.startswith("current_") and name != "trajectory"]
@@ -200,13 +201,18 @@ def _remove(folder: Path, view: View) -> None:
 def _read(store: Store) -> tuple[dict[str, pa.Table], list[str]]:
     """All tables that are shown, as they are, and the views over them as SQL."""
     with store.read() as connection:
-        tables = {name: connection.sql(f"SELECT * FROM {name}").to_arrow_table() for name in COPIED}
+        tables = {name: connection.sql(_shown(name)).to_arrow_table() for name in COPIED}
         views = connection.execute(
             "SELECT sql FROM duckdb_views() WHERE NOT internal AND view_name IN (SELECT unnest(?)) "
             "ORDER BY view_name = 'current_measurements'",
             [[name for name in TABLES if name.startswith("current_")]],
         ).fetchall()
     return tables, [sql for (sql,) in views]
+
+
+def _shown(table: str) -> str:
+    """All of a table but what it holds for the sake of speed."""
+    return f"SELECT * {'EXCLUDE (of_family)' if table in ('measurements', *OF_MEASUREMENTS) else ''} FROM {table}"
 
 
 def _write(copy: Path, tables: dict[str, pa.Table], views: list[str], view: View) -> None:

@@ -233,6 +233,40 @@ def m006_order_of_writing(connection: Connection) -> None:
     )
 
 
+@migration
+def m007_family(connection: Connection) -> None:
+    """Measurements and their values know their family and lie together by it: a page reads one family's rows alone."""
+    connection.execute(
+        """
+        ALTER TABLE measurements ADD COLUMN of_family VARCHAR;
+        UPDATE measurements SET of_family = c.family FROM checkpoints c
+        WHERE c.checkpoint_id = measurements.checkpoint_id;
+        CREATE OR REPLACE VIEW current_measurements AS
+        SELECT m.measurement_id, m.checkpoint_id, m.measure, m.version, m.text_id, m.dtype, m.tokens, m.context_length,
+               m.device, m.measured_at, m.seconds, m.bytes_read, m.software, m.written
+        FROM measurements m JOIN current_checkpoints c USING (checkpoint_id)
+        QUALIFY row_number() OVER (
+            PARTITION BY m.checkpoint_id, measure, text_id
+            ORDER BY version DESC, tokens DESC NULLS LAST, context_length DESC NULLS LAST, dtype = 'float32' DESC,
+                     written DESC NULLS LAST, measured_at DESC
+        ) = 1;
+        """
+    )
+    for table in ("scalars", "series", "labels"):
+        kind = {"scalars": "value DOUBLE", "series": '"values" DOUBLE[]', "labels": '"values" VARCHAR[]'}[table]
+        connection.execute(
+            f"""
+            ALTER TABLE {table} RENAME TO before;
+            CREATE TABLE {table} (
+                measurement_id VARCHAR NOT NULL, name VARCHAR NOT NULL, {kind} NOT NULL, of_family VARCHAR
+            );
+            INSERT INTO {table} SELECT b.*, m.of_family FROM before b LEFT JOIN measurements m USING (measurement_id)
+            ORDER BY m.of_family;
+            DROP TABLE before;
+            """
+        )
+
+
 def applied(connection: Connection) -> set[str]:
     """Names of the steps that the file has had."""
     held = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()

@@ -18,7 +18,16 @@ from saturation.errors import PackError
 from saturation.store import pack_file, pack_rows
 from saturation.store.pack_file import MANIFEST
 from saturation.store.places import without_places
-from saturation.store.tables import ADDED_LATER, OF_MEASUREMENTS, OF_NO_MODEL, OPTIONAL, POINTS, SCHEMAS, UNIQUE
+from saturation.store.tables import (
+    ADDED_LATER,
+    INSERT_VALUES,
+    OF_MEASUREMENTS,
+    OF_NO_MODEL,
+    OPTIONAL,
+    POINTS,
+    SCHEMAS,
+    UNIQUE,
+)
 
 FORMAT = 3
 READS = (1, 2, 3)
@@ -193,13 +202,16 @@ def add(connection: duckdb.DuckDBPyConnection, pack: Path, tables: Mapping[str, 
     )
     for name, table in tables.items():
         connection.register("incoming", table)
-        if name not in OF_MEASUREMENTS:
+        if name == "measurements":
+            connection.execute(
+                "INSERT OR IGNORE INTO measurements BY NAME "
+                "SELECT i.*, c.family AS of_family FROM incoming i JOIN checkpoints c USING (checkpoint_id)"
+            )
+        elif name not in OF_MEASUREMENTS:
             connection.execute(f"INSERT OR IGNORE INTO {name} BY NAME SELECT * FROM incoming")
         else:
-            connection.execute(
-                f"INSERT INTO {name} BY NAME SELECT * FROM incoming "
-                "WHERE measurement_id IN (SELECT measurement_id FROM added)"
-            )
+            wanted = " WHERE measurement_id IN (SELECT measurement_id FROM added)"
+            connection.execute(INSERT_VALUES.format(table=name) + wanted)
     connection.execute("INSERT OR REPLACE INTO packs VALUES (?, ?, now())", [pack.name, fingerprint(pack)])
     added = connection.execute("SELECT count(*) FROM added").fetchall()[0][0]
     connection.commit()

@@ -160,6 +160,15 @@ def _salvage(kept: Path, new: Path) -> tuple[int, int | None]:
                 f"DELETE FROM {table} WHERE measurement_id NOT IN "
                 "(SELECT measurement_id FROM measurements JOIN checkpoints USING (checkpoint_id))"
             )
+        connection.execute(
+            "UPDATE measurements SET of_family = c.family FROM checkpoints c "
+            "WHERE c.checkpoint_id = measurements.checkpoint_id"
+        )
+        for table in OF_MEASUREMENTS:  # a store of before had no families there
+            connection.execute(
+                f"UPDATE {table} SET of_family = m.of_family FROM measurements m "
+                f"WHERE m.measurement_id = {table}.measurement_id"
+            )
         recovered = int(connection.execute("SELECT count(*) FROM measurements").fetchall()[0][0])
     return recovered, None if total is None else total - recovered
 

@@ -17,7 +17,7 @@ from saturation.settings import BUNDLED
 from saturation.store import migrations, packs, recovery
 from saturation.store.connection import WAIT_SECONDS, connect
 from saturation.store.records import Evaluation, Measurement, NgramCurve, PlaygroundRow
-from saturation.store.tables import OF_MEASUREMENTS, PLAIN_COLUMNS, SCHEMAS, UNIQUE
+from saturation.store.tables import INSERT_VALUES, OF_MEASUREMENTS, PLAIN_COLUMNS, SCHEMAS, UNIQUE
 
 Row = TypeVar("Row", NgramCurve, PlaygroundRow)
 
@@ -126,7 +126,7 @@ class Store:
                 parts += [stat.st_mtime_ns, stat.st_size]
         return tuple(parts)
 
-    def frame(self, sql: str, parameters: list[Any] | None = None) -> pd.DataFrame:
+    def frame(self, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
         """The result of one read-only query."""
         with self.read() as connection:
             return connection.execute(sql, parameters or []).df()
@@ -208,7 +208,7 @@ class Store:
                 [wanted],
             ).fetchall()
             values = {
-                table: connection.execute(f"SELECT * FROM {table} {inside}", [wanted]).fetchall()
+                table: connection.execute(f"SELECT * EXCLUDE (of_family) FROM {table} {inside}", [wanted]).fetchall()
                 for table in OF_MEASUREMENTS
             }
         names = ("measured_at", "seconds", "bytes_read", "device", "software")
@@ -230,13 +230,14 @@ def write_measurements(connection: duckdb.DuckDBPyConnection, rows: Sequence[Mea
     connection.register("incoming", tables["measurements"])
     connection.execute(
         "INSERT OR REPLACE INTO measurements BY NAME "
-        "SELECT *, (SELECT coalesce(max(written), 0) + 1 FROM measurements) AS written FROM incoming"
+        "SELECT i.*, (SELECT coalesce(max(written), 0) + 1 FROM measurements) AS written, c.family AS of_family "
+        "FROM incoming i JOIN checkpoints c USING (checkpoint_id)"
     )
     connection.register("written", tables["measurements"])
     for name in OF_MEASUREMENTS:
         connection.register("incoming", tables[name])
         connection.execute(f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)")
-        connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
+        connection.execute(INSERT_VALUES.format(table=name))
 
 
 def _upsert(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

@@ -123,6 +123,10 @@ SCHEMAS = {
 }
 # Tables that hold the values of measurements, by measurement_id and name.
 OF_MEASUREMENTS = ("scalars", "series", "labels")
+# How their rows, registered as `incoming`, are written once their measurements are.
+INSERT_VALUES = (
+    "INSERT INTO {table} BY NAME SELECT i.*, m.of_family FROM incoming i JOIN measurements m USING (measurement_id)"
+)
 # Tables that belong to no model.
 OF_NO_MODEL = ("ngrams", "playground")
 # The pack format that a table came with; older packs lack it.

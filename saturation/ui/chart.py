@@ -33,7 +33,7 @@ def chart(
     alone: Callable[[Theme], Plain] | None = None,
     at: Callable[[Plain, Theme], object] | None = None,
     still: bool = False,
-    depends: Hashable = (),
+    depends: Hashable = None,
 ) -> None:
     """Draw a figure with everything around it.
 
@@ -41,15 +41,15 @@ def chart(
     selection in words; with the title it names the saved files. `guide`: one line on how to read it. `provenance`: one
     line on what it was drawn from, in words. `method`: the entry of the Method page that defines it. `on_select`:
     called when a point is clicked; its event is in the session state under `slug(title)`. `alone`: makes the figure of
-    the saved page where that one differs, as it lacks the page's play bar. `depends`: what besides the store and the
-    selection decides what is drawn; views that agree in all of these share one drawing. `still`: the drawing is the
-    same at every step, so they share it whatever the step; `at` then adds what is not, which is the step's cursor.
+    the saved page where that one differs, as it lacks the page's play bar. `still`: the drawing is
+    the same at every step, so they share it whatever the step; `at` then adds what is not, which is the step's cursor.
+    `depends`: what decides the drawing besides the store, the guide and the look; the whole selection where it is None.
     """
     key, provenance = slug(title), inert(provenance)
     caption = Caption(title, name, guide, provenance, link.current())
     theme = look.theme()
-    view = (link.but_for_step(),) if still or at else (link.shown_text(), name)
-    shared = _figures.get((title, guide, theme.name, depends, *_store(), *view), lambda: draw(theme).sendable())
+    view = depends or ((link.but_for_step(),) if still or at else (link.shown_text(), name))
+    shared = _figures.get((title, guide, theme.name, *_store(), view), lambda: draw(theme).sendable())
     figure = shared.copy()
     if at:
         at(figure, theme)

@@ -5,7 +5,8 @@ from functools import cache
 import pandas as pd
 import streamlit as st
 
-from saturation.figures import compare_panels, difference_map
+from saturation.figures import compare_panels, difference_map, labels
+from saturation.figures.compare import run_sizes
 from saturation.jobs import compare
 from saturation.ui import data
 from saturation.ui.chart import chart
@@ -53,24 +54,54 @@ def panels(view: View, runs: list[str]) -> None:
     if lacking:
         st.caption(f"Not on this axis, since batch or size is not known: {', '.join(map(plain, lacking))}.")
     base = runs[0] if chosen.less == "differences" else None
+    apart = compare.other_texts(rows, runs[0])
+    if apart:
+        st.warning(said_of_texts(rows, runs[0], apart, bool(base)), icon=":material/info:")
     shown = rows[rows["doubtful"].isna()]
+    end = shared_end(shown, base, chosen.align) if base else ""
     if base:
         shown = compare.less(shown, base)
+    sizes, ends, log_x = run_sizes(rows), span(runs), chosen.scale == "log"
     chart(
         lambda theme: compare_panels.plain(
-            shown, chosen.align, log_x=chosen.scale == "log", difference=base, theme=theme
+            shown, chosen.align, log_x=log_x, difference=base, sizes=sizes, span=ends, theme=theme
         ),
         lambda: shown,
         f"{' and '.join(runs[:3])} by {chosen.align}",
-        f"Each line less that of {base} at the same place: above zero it lies higher."
+        f"Each line less that of {base} at the same place: above zero it lies higher.{end}"
         if base
         else "The same three measures of every run; losses of different texts or tokenizers cannot be compared.",
         texts(rows),
         title="Side by side",
         method="saturation",
-        depends=tuple(runs),
-        still=True,
+        depends=(*runs, chosen.align, chosen.scale, chosen.less, chosen.view),
     )
+
+
+def span(runs: list[str]) -> tuple[float, float] | None:
+    """Parameter counts that colours cover: those of the runs' families, as on the other pages."""
+    found = [ends for family in {run.partition("/")[0] for run in runs} if (ends := data.span(family))]
+    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+
+
+def said_of_texts(rows: pd.DataFrame, first: str, apart: list[str], differences: bool) -> str:
+    """Which runs' losses are of another text than the first run's, and what that means for the figure."""
+    named = rows.dropna(subset=["text_name"]).drop_duplicates("run").set_index("run")
+    of = {run: f"{text}, {tokens:,.0f} tokens" for run, text, tokens in named[["text_name", "tokens"]].itertuples()}
+    others, there = (
+        ", ".join(f"{plain(run)} ({plain(of.get(run, 'no text'))})" for run in names) for names in (apart, [first])
+    )
+    so = "so they have no place in the loss difference" if differences else "so they cannot be compared with it"
+    return f"Losses of {others} are of another text than that of {there}, {so}."
+
+
+def shared_end(rows: pd.DataFrame, base: str, align: str) -> str:
+    """A sentence where the first run ends before others, whose differences end there too."""
+    last = rows.groupby("run")["x"].max()
+    if base not in last or not last[base] < last.max():
+        return ""
+    at = {"step": f"step {labels.step(last[base])}", "tokens": f"{labels.count(last[base])} tokens"}
+    return f" Differences end where it ends, at {at.get(align, f'{last[base]:.3g} FLOPs')}."
 
 
 def texts(rows: pd.DataFrame) -> str:
@@ -99,10 +130,9 @@ def depth_map(view: View, runs: list[str]) -> None:
         lambda: table().rename_axis("depth").reset_index(),
         f"{second} less {first}",
         "Where in depth (0 embedding, 1 what the head reads) and when the second run's states point the same way more "
-        "(one colour) or less (the other) than the first's.",
+        "(purple) or less (orange) than the first's.",
         f"{second} and {first}, interpolated on the checkpoints of the former",
         title="Difference by depth",
         method="anisotropy",
-        depends=(first, second),
-        still=True,
+        depends=(first, second, view.selection.align, view.selection.scale, view.selection.view),
     )

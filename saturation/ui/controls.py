@@ -1,6 +1,6 @@
 """The selection's widgets, kept in step with the address (see `selection` for why by hand)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -138,9 +138,9 @@ def _held_number(key: str, last: Selection) -> float | None:
     return None if value == st.session_state.get(f"_default_{key}") else value
 
 
-def cursor(selection: Selection) -> Callable[[Plain, Theme], None]:
-    """Draws the step cursor of a selection over a figure that has none."""
-    return lambda figure, theme: parts.add_cursor(figure, selection.step, selection.scale, theme)
+def cursor(selection: Selection, panels: Sequence[str] = ()) -> Callable[[Plain, Theme], None]:
+    """Draws the step cursor of a selection over a figure that has none. panels: the y axes of stacked ones."""
+    return lambda figure, theme: parts.add_cursor(figure, selection.step, selection.scale, theme, panels=panels)
 
 
 def move_to(step: int) -> None:
@@ -235,7 +235,7 @@ def choice(key: str, selection: Selection, title: str | None = None) -> None:
     if key in LONG:
         st.selectbox(title, CHOICES[key], key=key, format_func=shown.__getitem__, width=180, help=help)
     else:
-        st.segmented_control(title, CHOICES[key], key=key, required=True, format_func=shown.__getitem__, help=help)
+        st.segmented_control(title, list(WORDS[key]), key=key, required=True, format_func=shown.__getitem__, help=help)
 
 
 def number(

@@ -77,6 +77,11 @@ def _ask(name: str, *arguments: Any) -> pd.DataFrame:
         return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
 
 
+def _of(rows: pd.DataFrame, models: tuple[str, ...] | None) -> pd.DataFrame:
+    """The rows of these models: a family is asked for once, whichever of its models a page shows."""
+    return rows if models is None else rows[rows["model"].isin(models)].reset_index(drop=True)
+
+
 def measured_models() -> pd.DataFrame:
     return _shown(_ask("models"))
 
@@ -95,7 +100,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _ask("trajectory", family, models)
+    return _of(_ask("trajectory", family), models)
 
 
 def spectra(family: str, model: str) -> pd.DataFrame:
@@ -103,7 +108,7 @@ def spectra(family: str, model: str) -> pd.DataFrame:
 
 
 def layer_anisotropy(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _ask("layer_anisotropy", family, models)
+    return _of(_ask("layer_anisotropy", family), models)
 
 
 def last_layers() -> pd.DataFrame:
@@ -125,11 +130,11 @@ def alignment(family: str, models: tuple[str, ...]) -> pd.DataFrame:
 
 
 def truncated_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _ask("truncated_heads", family, models)
+    return _of(_ask("truncated_heads", family), models)
 
 
 def trained_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _ask("trained_heads", family, models)
+    return _of(_ask("trained_heads", family), models)
 
 
 @dataclass(frozen=True)
@@ -217,7 +222,7 @@ def costs() -> pd.DataFrame:
 
 
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _ask("provenance", family, models)
+    return _of(_ask("provenance", family), models)
 
 
 def drawn_from(family: str, measures: tuple[str, ...], models: tuple[str, ...]) -> str:
@@ -305,7 +310,7 @@ def _comparable(path: str, signature: tuple[int, ...], mode: str, family: str, g
 
 
 def evaluations(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _ask("evaluations", family, models)
+    return _of(_ask("evaluations", family), models)
 
 
 def metrics(family: str) -> list[Metric]:

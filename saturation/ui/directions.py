@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from saturation.figures import alignment_curves, alignment_table, labels
+from saturation.figures.alignment import panels
 from saturation.figures.steps import nearest
 from saturation.figures.theme import Theme
 from saturation.ui import controls, data, empty
@@ -41,7 +42,7 @@ def section(view: View) -> None:
         drawn_from,
         title=TITLE,
         method="alignment",
-        at=controls.cursor(chosen),
+        at=controls.cursor(chosen, panels(chosen.centred)),
     )
     step = nearest(rows["step"].to_numpy(), chosen.step or 0)
     st.markdown(answer(rows, step, chosen.step))

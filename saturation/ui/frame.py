@@ -46,6 +46,9 @@ STYLE = """<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-playbar) { position: sticky; top: 3.75rem; z-index: 2000; }
 .st-key-tiles { transition: opacity 0.15s; }
 [data-film] .st-key-tiles { opacity: 0.35; }
+.stElementContainer:not(.st-key-saved-figure):has(.stPlotlyChart),
+.stElementContainer:not(.st-key-saved-figure) .js-plotly-plot { overflow: visible !important; }
+[data-testid="stPlotlyChart"] .modebar-container { top: -1.25rem !important; }  /* above titles and legends */
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }

@@ -36,14 +36,14 @@ def section(view: View) -> None:
         lambda theme: heads_by_rank.plain(table, "accuracy" if accuracy else "nats_per_token", span=span, theme=theme),
         lambda: table,
         f"{chosen.family} {chosen.head_metric} {at}",
-        "Solid: heads of that rank trained on the model's frozen last states, dashed: its own head cut to that rank, "
-        "dotted: its own head. Where the lines leave the dotted one, the rank is too small for these states.",
+        guide(table),
         drawn_from(table),
         title=TITLE,
         method="trained-heads",
     )
     st.markdown(answer(table, chosen.model))
-    left, right = st.columns(2, gap="medium")
+    tried = found.tried
+    left, right = st.columns(2, gap="medium") if len(tried) else (st.container(), st.container())
     with left:
         chart(
             lambda theme: loss_by_w_error.plain(table, span=span, theme=theme),
@@ -55,8 +55,7 @@ def section(view: View) -> None:
             method="w-error",
         )
     with right:
-        if len(found.tried):
-            tried = found.tried
+        if len(tried):
             chart(
                 lambda theme: learning_rates.plain(tried, span=span, theme=theme),
                 lambda: tried,
@@ -67,25 +66,37 @@ def section(view: View) -> None:
                 method="trained-heads",
             )
         else:
-            st.subheader("Learning rate by rank", anchor=False)
             others = ", ".join(labels.step(value) for value in found.trained_steps)
             there = f" Some are trained at step {others}." if others else ""
             below = "" if data.settings().mode == "demo" else "; start them below"
-            st.caption(f"Figure 9 of the paper needs trained heads{below}.{there}")
+            st.caption(f"The learning rate by rank, figure 9 of the paper, needs trained heads{below}.{there}")
     own = data.truncated_heads(chosen.family, (chosen.model,))
     if own["step"].nunique() > 1:
         chart(
             lambda theme: truncated_along_training.plain(own, theme=theme),
             lambda: own,
             view.name,
-            "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank. A bright row that "
-            "ends says that training no longer needs that rank.",
+            "Each column is a checkpoint: how much loss its own head adds when it is cut to a rank, the lowest on top. "
+            "A bright row that ends says that training no longer needs that rank.",
             drawn_from(own.assign(kind="truncated", text_name=None)),
             title="Truncated heads along training",
             method="truncated-heads",
             at=lambda figure, theme: parts.add_cursor(figure, chosen.step, "linear", theme),
         )
     _form(view)
+
+
+def guide(table: pd.DataFrame) -> str:
+    """How to read the lines of a table of heads: what of it is solid, dashed and dotted."""
+    lines = {
+        "trained": "Solid: heads of that rank trained on the model's frozen last states",
+        "truncated": "dashed: its own head cut to that rank",
+        "own": "dotted: its own head",
+    }
+    kinds = set(table["kind"])
+    said = ", ".join(words for kind, words in lines.items() if kind in kinds)
+    end = " Where the lines leave the dotted one, the rank is too small for these states." if "own" in kinds else ""
+    return f"{said[:1].upper()}{said[1:]}.{end}"
 
 
 def shown_steps(table: pd.DataFrame) -> str:

@@ -18,18 +18,18 @@ def section() -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "Kind": [row.kind.title for row in rows],
-                "Size": [words(row.bytes) for row in rows],
-                "Files": [row.files for row in rows],
-                "What it is": [row.kind.what for row in rows],
+                "kind": [row.kind.title for row in rows],
+                "size": [words(row.bytes) for row in rows],
+                "files": [row.files for row in rows],
+                "what it is": [row.kind.what for row in rows],
             }
         ),
         hide_index=True,
         width="stretch",
         column_config={
-            "Size": st.column_config.TextColumn(width="small", alignment="right"),
-            "Files": st.column_config.NumberColumn(width="small", format="localized"),
-            "What it is": st.column_config.TextColumn(width="large"),
+            "size": st.column_config.TextColumn(width="small", alignment="right"),
+            "files": st.column_config.NumberColumn(width="small", format="localized"),
+            "what it is": st.column_config.TextColumn(width="large"),
         },
         alt="What the cache folder keeps, by kind",
     )

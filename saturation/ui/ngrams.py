@@ -50,12 +50,12 @@ def section(view: View) -> None:
         points,
         f"{len(kept)} matrices",
         "The least relative error that any model of a hidden size (x) makes on the corpus's n-gram probabilities. "
-        "Dotted verticals: hidden sizes of known models. A band is the uncertainty of a stochastic estimate.",
+        "Dotted verticals: hidden sizes of known models (1k is 1,024). A band is the "
+        "uncertainty of a stochastic estimate.",
         inert(" · ".join(_provenance(kept))),
         title=TITLE,
         method="ngram",
-        depends=tuple(shown),
-        still=True,
+        depends=(tuple(shown), view.selection.rank_axis, error),
     )
     calculator(kept, error)
     _form(view)

@@ -51,18 +51,22 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
         "by": chosen.by,
         "span": shown.span,
     }
+    ordered = curves.differ_in_size(shown.curve)
     onsets = verdicts[verdicts["onset_step"].notna()]
     since = dict(zip(onsets["model"], onsets["onset_step"], strict=True))
+    decided = (chosen.family, chosen.models, metric.name, chosen.scale, chosen.by)
     chart(
         lambda theme: loss_panels.plain(shown.curve, **options, onsets=since, theme=theme),
         lambda: shown.curve[SHOWN],
         name,
-        "One panel a model, the smallest on top, each on its own scale: the line is the stronger the nearer it is to "
-        "its best value, the diamond. A double click shows the first descent, which is cut.",
+        f"One panel a model{', the smallest on top' if ordered else ''}, each on its own scale: the line is the "
+        "stronger the nearer it is to its best value, the diamond. A double click shows the first descent, which "
+        "is cut.",
         shown.drawn_from,
-        title=f"{controls.metric_name(metric)} by size",
+        title=f"{controls.metric_name(metric)} by {'size' if ordered else 'model'}",
         method="saturation",
         at=controls.cursor(chosen),
+        depends=(*decided, tuple(since.items())),
     )
     if shown.curve["model"].nunique() > 1:
         chart(
@@ -74,6 +78,7 @@ def along_training(view: View, shown: Shown, verdicts: pd.DataFrame) -> None:
             title="All models on one axis",
             method="saturation",
             at=controls.cursor(chosen),
+            depends=decided,
         )
 
 

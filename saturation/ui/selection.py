@@ -15,17 +15,18 @@ from saturation.figures.singular import ColourScale, Normalisation
 from saturation.figures.steps import StepScale, nearest
 from saturation.jobs.compare import ALIGNMENTS
 
+# Each with its default first; `controls.WORDS` has the order of the buttons.
 CHOICES: dict[str, tuple[str, ...]] = {
     "view": ("plain", "centred"),
     "scale": ("linear", "log"),
     "ranks": ("100", "all", "log"),
-    "colour": ("linear", "log"),
+    "colour": ("log", "linear"),
     "norm": ("after", "before"),
     "divide": ("largest", "sum"),
     "by": ("parameters", "hidden_size", "vocab_per_width", "peak_learning_rate"),
     "fitted": ("final", "best"),
     "head_metric": ("loss", "accuracy"),
-    "rank_axis": ("linear", "log"),
+    "rank_axis": ("log", "linear"),
     "align": ALIGNMENTS,
     "less": ("values", "differences"),
 }
@@ -78,13 +79,13 @@ class Selection:
     view: str = "plain"
     scale: StepScale = "linear"
     ranks: str = "100"
-    colour: ColourScale = "linear"
+    colour: ColourScale = "log"
     norm: str = "after"
     divide: Normalisation = "largest"
     by: str = "parameters"
     fitted: str = "final"
     head_metric: str = "loss"
-    rank_axis: StepScale = "linear"
+    rank_axis: StepScale = "log"
     align: str = "step"
     less: str = "values"
     group: str | None = None

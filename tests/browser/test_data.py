@@ -168,8 +168,7 @@ def test_a_file_that_cannot_be_made_is_said(browse, server):
     page = browse(f"{server}/Data?family=pythia&model=14m")
     # What streamlit writes under a button whose file failed; the reason is remembered in the library's tests.
     page.evaluate(
-        "document.querySelector('[data-testid=stDownloadButton]').insertAdjacentHTML('beforeend',"
-        " '<div data-testid=stDownloadButtonError>Failed</div>')"
+        "document.body.insertAdjacentHTML('beforeend', '<div data-testid=stDownloadButtonError>Failed</div>')"
     )
     page.get_by_test_id("stToast").wait_for()
     assert "The file could not be made; reload the page and try again." in page.get_by_test_id("stToast").inner_text()

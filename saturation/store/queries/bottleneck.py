@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from saturation.store.queries.parts import CHOSEN, chosen, on_text
+from saturation.store.queries.parts import CHOSEN, OWN, chosen, on_text
 from saturation.store.store import Store
 
 TRUNCATED_SERIES = ("nats_per_token", "accuracy", "w_error")
@@ -62,7 +62,7 @@ def truncated_heads(
         LEFT JOIN scalars a ON a.measurement_id = w.measurement_id AND a.name = 'own_accuracy'
         ORDER BY parameters, model, step, rank
         """,
-        [text_id, family, *chosen(family, models)],
+        {"text_id": text_id, **chosen(family, models)},
     )
     return frame.astype(dict.fromkeys([*names, "own_nats_per_token", "own_accuracy"], "float64"))
 
@@ -80,7 +80,7 @@ def trained_heads(store: Store, family: str, models: Sequence[str] | None = None
     )
     frame = store.frame(
         f"""
-        WITH runs AS (
+        WITH {OWN}, runs AS (
             SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.parameters, c.hidden_size, c.doubtful,
                    c.checkpoint_id, m.text_id, t.name AS text_name, m.measurement_id, m.tokens, m.measured_at,
                    m.written,

@@ -48,7 +48,7 @@ def alignment(
         LEFT JOIN scalars b ON b.measurement_id = w.measurement_id AND b.name = 'correlation_by_chance'
         ORDER BY parameters, model, step, rank
         """,
-        [text_id, family, *chosen(family, models)],
+        {"text_id": text_id, **chosen(family, models)},
     )
     return frame.astype(dict.fromkeys(ALIGNMENT_NUMBERS, "float64"))
 
@@ -63,7 +63,7 @@ def top_tokens(store: Store, family: str, model: str, step: int, text_id: str | 
         WITH {ON_TEXT}, measured AS (
             SELECT m.measurement_id
             FROM current_checkpoints c JOIN on_text m USING (checkpoint_id)
-            WHERE m.measure = 'alignment' AND coalesce(c.step, 0) = ? AND {CHOSEN}
+            WHERE m.measure = 'alignment' AND coalesce(c.step, 0) = $step AND {CHOSEN}
         ), flat AS (
             SELECT l.name, l."values" AS tokens, i."values" AS ids, e."values" AS entries,
                    len(l."values") // len(o."values") AS places, unnest(range(len(l."values"))) AS n
@@ -78,5 +78,5 @@ def top_tokens(store: Store, family: str, model: str, step: int, text_id: str | 
                tokens[n + 1] AS token, ids[n + 1]::BIGINT AS token_id, entries[n + 1] AS entry
         FROM flat ORDER BY centred, rank, side DESC, place
         """,
-        [text_id, family, step, *chosen(family, [model])],
+        {"text_id": text_id, "step": step, **chosen(family, [model])},
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from saturation.store.queries.parts import CHOSEN, chosen
+from saturation.store.queries.parts import CHOSEN, OWN, chosen
 from saturation.store.store import Store
 
 
@@ -12,12 +12,28 @@ def models(store: Store) -> pd.DataFrame:
     """One row per (family, model): its shape, checkpoints known, with a spectrum, first and last step."""
     return store.frame(
         """
+        WITH several AS (SELECT family, model, step FROM checkpoints GROUP BY ALL HAVING count(*) > 1),
+        twice AS (
+            SELECT c.* FROM checkpoints c SEMI JOIN several s
+            ON c.family = s.family AND c.model = s.model AND c.step IS NOT DISTINCT FROM s.step
+        ), older AS (  -- what `current_checkpoints` leaves out; few have two weights of one step, so only they are sorted
+            SELECT c.checkpoint_id FROM twice c LEFT JOIN (
+                SELECT checkpoint_id, max(written) AS place, max(measured_at) AS last
+                FROM measurements SEMI JOIN twice USING (checkpoint_id) GROUP BY ALL
+            ) m USING (checkpoint_id)
+            QUALIFY row_number() OVER (
+                PARTITION BY c.family, c.model, c.step
+                ORDER BY m.place DESC NULLS LAST, m.last DESC NULLS LAST, c.checkpoint_id
+            ) > 1
+        )
         SELECT c.family, c.model, max(c.parameters) AS parameters, max(c.hidden_size) AS hidden_size,
                max(c.layers) AS layers, max(c.vocab_size) AS vocab_size, count(*) AS checkpoints,
-               count(s.checkpoint_id) AS measured,
+               count(*) FILTER (done) AS measured,
                min(coalesce(c.step, 0)) AS first_step, max(coalesce(c.step, 0)) AS last_step
-        FROM current_checkpoints c
-        LEFT JOIN (SELECT DISTINCT checkpoint_id FROM measurements WHERE measure = 'spectrum') s USING (checkpoint_id)
+        FROM (
+            SELECT *, checkpoint_id IN (SELECT checkpoint_id FROM measurements WHERE measure = 'spectrum') AS done
+            FROM checkpoints ANTI JOIN older USING (checkpoint_id)
+        ) c
         GROUP BY c.family, c.model ORDER BY c.family, parameters, c.model
         """
     )
@@ -64,17 +80,18 @@ def evaluations(
         f"""
         SELECT c.*, d.reason AS doubtful FROM evaluations c
         LEFT JOIN doubts d ON d.family = c.family AND d.model = c.model AND d.step = c.step
-        WHERE {CHOSEN} AND (? IS NULL OR c.task = ?) AND (? IS NULL OR c.metric = ?)
+        WHERE {CHOSEN} AND c.task = coalesce($task, c.task) AND c.metric = coalesce($metric, c.metric)
         ORDER BY c.model, c.task, c.metric, c.shots, c.step
         """,
-        [*chosen(family, models), task, task, metric, metric],
+        {**chosen(family, models), "task": task, "metric": metric},
     )
 
 
 def content_ids(store: Store, family: str, model: str) -> dict[int, str]:
     """Content id of the weights by step, of the checkpoints that the store knows."""
     frame = store.frame(
-        f"SELECT coalesce(c.step, 0) AS step, c.content_id FROM current_checkpoints c WHERE {CHOSEN} ORDER BY step",
+        f"WITH {OWN} SELECT coalesce(c.step, 0) AS step, c.content_id FROM current_checkpoints c "
+        f"WHERE {CHOSEN} ORDER BY step",
         chosen(family, [model]),
     )
     return {int(step): str(content) for step, content in zip(frame["step"], frame["content_id"], strict=True)}
@@ -83,7 +100,8 @@ def content_ids(store: Store, family: str, model: str) -> dict[int, str]:
 def head_shapes(store: Store, family: str, model: str) -> dict[int, tuple[int, int]]:
     """Shape (vocab_size, hidden_size) of the head by step, of the checkpoints that the store knows."""
     frame = store.frame(
-        f"SELECT coalesce(c.step, 0) AS step, c.vocab_size, c.hidden_size FROM current_checkpoints c WHERE {CHOSEN}",
+        f"WITH {OWN} SELECT coalesce(c.step, 0) AS step, c.vocab_size, c.hidden_size FROM current_checkpoints c "
+        f"WHERE {CHOSEN}",
         chosen(family, [model]),
     )
     rows = frame.itertuples(index=False, name=None)
@@ -106,12 +124,13 @@ def measurement_ids(store: Store, checkpoints: Sequence[tuple[str, str, int | No
 def texts(store: Store, family: str) -> pd.DataFrame:
     """The texts that a family was measured on, the most used first."""
     return store.frame(
-        """
+        f"""
+        WITH {OWN}
         SELECT t.text_id, t.name, t.source, max(m.tokens) AS tokens, count(DISTINCT m.checkpoint_id) AS checkpoints
         FROM current_measurements m JOIN current_checkpoints c USING (checkpoint_id) JOIN texts t USING (text_id)
-        WHERE c.family = ? GROUP BY t.text_id, t.name, t.source ORDER BY checkpoints DESC, t.name, t.text_id
+        GROUP BY t.text_id, t.name, t.source ORDER BY checkpoints DESC, t.name, t.text_id
         """,
-        [family],
+        {"family": family},
     )
 
 
@@ -119,6 +138,7 @@ def provenance(store: Store, family: str, models: Sequence[str] | None = None) -
     """One row per measurement: what it was drawn from, and when, how and how long it was measured."""
     return store.frame(
         f"""
+        WITH {OWN}
         SELECT c.family, c.model, coalesce(c.step, 0) AS step, c.source, c.revision,
                c.commit_sha, c.content_id, c.weight_bytes, m.measure, m.version, m.text_id,
                t.name AS text_name, m.dtype, m.tokens, m.context_length, m.device, m.measured_at,

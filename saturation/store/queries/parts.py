@@ -1,24 +1,52 @@
-"""Pieces of SQL that several queries share."""
+"""Pieces of SQL that several queries share; their parameters have names."""
 
 from collections.abc import Sequence
 
+# The views and the tables of values, of `$family` alone and under the same names: what a query reads does not grow
+# with what the store holds of others. The tests hold them to the views.
+OWN = """
+own_measurements AS MATERIALIZED (SELECT * EXCLUDE (of_family) FROM main.measurements WHERE of_family = $family),
+current_checkpoints AS MATERIALIZED (
+    SELECT c.*, d.reason AS doubtful FROM main.checkpoints c
+    LEFT JOIN doubts d ON d.family = c.family AND d.model = c.model AND d.step = coalesce(c.step, 0)
+    LEFT JOIN (
+        SELECT checkpoint_id, max(written) AS place, max(measured_at) AS last FROM own_measurements GROUP BY ALL
+    ) m ON m.checkpoint_id = c.checkpoint_id
+    WHERE c.family = $family
+    QUALIFY row_number() OVER (
+        PARTITION BY c.family, c.model, c.step
+        ORDER BY m.place DESC NULLS LAST, m.last DESC NULLS LAST, c.checkpoint_id
+    ) = 1
+),
+current_measurements AS MATERIALIZED (
+    SELECT m.* FROM own_measurements m JOIN current_checkpoints c USING (checkpoint_id)
+    QUALIFY row_number() OVER (
+        PARTITION BY m.checkpoint_id, measure, text_id
+        ORDER BY version DESC, tokens DESC NULLS LAST, context_length DESC NULLS LAST, dtype = 'float32' DESC,
+                 written DESC NULLS LAST, measured_at DESC
+    ) = 1
+),
+measurements AS (SELECT * FROM own_measurements),
+scalars AS (SELECT * EXCLUDE (of_family) FROM main.scalars WHERE of_family = $family),
+series AS (SELECT * EXCLUDE (of_family) FROM main.series WHERE of_family = $family),
+labels AS (SELECT * EXCLUDE (of_family) FROM main.labels WHERE of_family = $family)"""
+
 
 def on_text(*measures: str) -> str:
-    """The current measurements of a family on one text a model, and those that need none; parameters: text id, family.
+    """The current measurements of a family on one text a model, and those that need none; parameters: family, text_id.
 
     The text is the one given, else of those that the model was measured on by these measures the one that most of the
     family's checkpoints were: models share a text where they can. It is picked by the same query, since a second one
     could see a newer store.
     """
     named = ", ".join(f"'{measure}'" for measure in measures)
-    return f"""
-asked AS (SELECT ?::VARCHAR AS text_id, ?::VARCHAR AS family),
+    return f"""{OWN},
 on_texts AS (
     SELECT c.model, t.text_id, t.name,
            sum(count(DISTINCT m.checkpoint_id)) OVER (PARTITION BY t.text_id) AS total
-    FROM asked JOIN current_checkpoints c USING (family) JOIN current_measurements m USING (checkpoint_id)
+    FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
     JOIN texts t ON t.text_id = m.text_id
-    WHERE m.measure IN ({named}) AND t.text_id = coalesce(asked.text_id, t.text_id)
+    WHERE m.measure IN ({named}) AND t.text_id = coalesce($text_id, t.text_id)
     GROUP BY c.model, t.text_id, t.name
 ),
 chosen_text AS (
@@ -26,16 +54,16 @@ chosen_text AS (
     QUALIFY row_number() OVER (PARTITION BY model ORDER BY total DESC, name, text_id) = 1
 ),
 on_text AS (
-    SELECT m.* FROM asked JOIN current_checkpoints c USING (family) JOIN current_measurements m USING (checkpoint_id)
+    SELECT m.* FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
     LEFT JOIN chosen_text ON chosen_text.model = c.model
     WHERE m.text_id IS NULL OR m.text_id = chosen_text.text_id
 )"""
 
 
 ON_TEXT = on_text("loss", "anisotropy", "alignment")
-CHOSEN = "c.family = ? AND (? IS NULL OR list_contains(?, c.model))"
+CHOSEN = "c.family = $family AND ($models IS NULL OR list_contains($models::VARCHAR[], c.model))"
 
 
-def chosen(family: str, models: Sequence[str] | None) -> list[object]:
+def chosen(family: str, models: Sequence[str] | None) -> dict[str, object]:
     """The parameters of `CHOSEN`: a family, and its models or all of them."""
-    return [family, None if models is None else 1, None if models is None else list(models)]
+    return {"family": family, "models": None if models is None else list(models)}

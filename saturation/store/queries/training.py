@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from saturation.store.queries.parts import CHOSEN, ON_TEXT, chosen
+from saturation.store.queries.parts import CHOSEN, ON_TEXT, OWN, chosen
 from saturation.store.store import Store
 
 TRAJECTORY_SCALARS = {
@@ -65,7 +65,7 @@ def trajectory(
                  c.doubtful
         ORDER BY c.parameters, c.model, step
         """,
-        [text_id, family, *chosen(family, models)],
+        {"text_id": text_id, **chosen(family, models)},
     )
     names = [name for group in TRAJECTORY_SCALARS.values() for name in group]
     return frame.astype(dict.fromkeys(names, "float64"))
@@ -75,6 +75,7 @@ def spectra(store: Store, family: str, model: str) -> pd.DataFrame:
     """One row per step: singular_values and centred_singular_values as descending float64 arrays."""
     frame = store.frame(
         f"""
+        WITH {OWN}
         SELECT coalesce(c.step, 0) AS step, c.doubtful,
                any_value(s."values") FILTER (s.name = 'singular_values') AS singular_values,
                any_value(s."values") FILTER (s.name = 'centred_singular_values') AS centred_singular_values
@@ -111,5 +112,5 @@ def layer_anisotropy(
         FROM (SELECT *, unnest(range(len(plain))) AS layer FROM wide)
         ORDER BY parameters, model, step, layer
         """,
-        [text_id, family, *chosen(family, models)],
+        {"text_id": text_id, **chosen(family, models)},
     )

@@ -12,5 +12,6 @@ export default function ({ data, setTriggerValue }) {
   };
   const observer = new MutationObserver(look);
   observer.observe(document.body, { childList: true, subtree: true });
+  look();
   return () => observer.disconnect();
 }
