@@ -11,7 +11,7 @@ from pathlib import Path
 from saturation.errors import RefusedError
 from saturation.jobs import hosting
 from saturation.settings import Settings
-from saturation.store import Store, queue
+from saturation.store import Store, in_use, queue
 
 DAY = 86_400.0  # seconds
 MB = 1e6
@@ -58,7 +58,7 @@ def admitted(settings: Settings, store: Store, checkpoints: int) -> Iterator[Cal
         store.ensure()
         active = sum(queue.active(store, request_id) > 0 for request_id in account.requests)
         today = sum(count for _, count in account.checkpoints)
-        waiting = queue.active_groups(store)
+        waiting = in_use.active_groups(store)
         if active >= limits.jobs:
             raise RefusedError(
                 f"{_count(active, 'job')} of yours {'is' if active == 1 else 'are'} in the queue, and a session may "

@@ -1,4 +1,4 @@
-"""What the queue is at, for those who would remove what it needs."""
+"""What the queue is at, for those who would remove what it needs, or ask for more."""
 
 from saturation.store.store import Store
 
@@ -18,3 +18,12 @@ def running_kinds(store: Store) -> set[str]:
         return {
             row[0] for row in connection.execute("SELECT DISTINCT kind FROM jobs WHERE state = 'running'").fetchall()
         }
+
+
+def active_groups(store: Store) -> int:
+    """How many groups (checkpoints, or work of other kinds) wait or run."""
+    with store.read() as connection:
+        rows = connection.execute(
+            "SELECT count(DISTINCT group_id) FROM jobs WHERE state IN ('waiting', 'running')"
+        ).fetchall()
+    return int(rows[0][0])

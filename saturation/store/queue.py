@@ -381,15 +381,6 @@ def ended(store: Store, request_id: str) -> tuple[int, int]:
     return int(found[0][0]), int(found[0][1])
 
 
-def active_groups(store: Store) -> int:
-    """How many groups (checkpoints, or work of other kinds) wait or run."""
-    with store.read() as connection:
-        rows = connection.execute(
-            "SELECT count(DISTINCT group_id) FROM jobs WHERE state IN ('waiting', 'running')"
-        ).fetchall()
-    return int(rows[0][0])
-
-
 def active(store: Store, request_id: str | None = None) -> int:
     """How many jobs wait or run, of one request or of all."""
     with store.read() as connection:
