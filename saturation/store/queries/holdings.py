@@ -16,7 +16,7 @@ def models(store: Store) -> pd.DataFrame:
         twice AS (
             SELECT c.* FROM checkpoints c SEMI JOIN several s
             ON c.family = s.family AND c.model = s.model AND c.step IS NOT DISTINCT FROM s.step
-        ), older AS (  -- what `current_checkpoints` leaves out; few have two weights of one step, so only they are sorted
+        ), older AS (  -- what `current_checkpoints` leaves out; few have two weights of a step: only they are sorted
             SELECT c.checkpoint_id FROM twice c LEFT JOIN (
                 SELECT checkpoint_id, max(written) AS place, max(measured_at) AS last
                 FROM measurements SEMI JOIN twice USING (checkpoint_id) GROUP BY ALL
