@@ -5,7 +5,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
-from scipy.signal import lfilter
 
 SIMULATIONS = 1999
 # Of the simulated noise at neighbouring checkpoints: a run's noise drifts a little. Estimated from the run instead, it
@@ -58,7 +57,9 @@ def drift(checkpoints: int) -> Values:
     """AR(1) noise of standard deviation 1, one simulated run a row."""
     draws = np.random.default_rng(0).normal(size=(SIMULATIONS, checkpoints))
     draws[:, 1:] *= np.sqrt(1 - CORRELATION**2)
-    drifting: Values = lfilter([1.0], [1.0, -CORRELATION], draws, axis=-1)
+    drifting: Values = draws.copy()
+    for place in range(1, drifting.shape[-1]):
+        drifting[..., place] += CORRELATION * drifting[..., place - 1]
     drifting.setflags(write=False)
     return drifting
 

@@ -1,7 +1,5 @@
 """What pages read: queries cached by the store's signature, so that a page sees what a worker wrote."""
 
-import atexit
-import gc
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,8 +36,6 @@ def _opened(path: Path) -> Store:
     store = Store(path)
     store.ensure()
     _stores[path] = store
-    gc.freeze()  # what is loaded by now stays, so no later collection needs to walk it
-    atexit.register(gc.unfreeze)
     return store
 
 
