@@ -274,7 +274,7 @@ class TestPage:
         write(cache / "hub" / "tensors" / "ab" / "abc", 1500)
         app = self.opened()
         assert not app.exception
-        table = app.dataframe[-1].value.set_index("Kind")
+        table = app.dataframe[-1].value.set_index("kind")
         assert table.loc["Hub downloads"].tolist()[:2] == ["1.5 kB", 1]
         buttons = {"delete-models", "clear-hub"}
         assert buttons <= {button.key for button in app.button}
