@@ -33,7 +33,7 @@ def opened(**address: str) -> AppTest:
 
 def answer(app: AppTest) -> pd.DataFrame:
     """The result of a query: what is kept on disk comes after it, where it is shown."""
-    return [element.value for element in app.dataframe if "Kind" not in element.value][-1]
+    return [element.value for element in app.dataframe if "kind" not in element.value][-1]
 
 
 def labels(elements: object) -> list[str]:

@@ -123,7 +123,7 @@ def test_queries_that_reach_outside_are_refused_in_a_sentence(browse, server):
         page.get_by_role("button", name="Run", exact=True).click()
         alert = page.get_by_test_id("stAlert").filter(has_text=said)
         alert.wait_for()
-        assert "\n" not in alert.inner_text().strip()
+        assert "\n" not in alert.get_by_test_id("stMarkdownContainer").inner_text().strip()
     settled(page)
     assert page.get_by_text("root:").count() == 0
     assert page.locator(".st-key-file-query-CSV").count() == 0

@@ -17,7 +17,7 @@ from saturation.store import Store, queries
 def test_a_figure_is_saved_in_every_format(browse, server, cache):
     page = browse(f"{server}/Singular_values{VIEW}")
     name, csv = save(page, "CSV", "singular-values-by-rank-and-step")
-    assert name == "singular-values-by-rank-and-step-pythia-14m-as-stored.csv"
+    assert name == "singular-values-by-rank-and-step-pythia-14m-plain.csv"
     table = pd.read_csv(BytesIO(csv))
     held = queries.spectra(Store(cache / "measurements.duckdb"), "pythia", "14m")
     assert len(table) == 15 * 100
@@ -34,7 +34,7 @@ def test_a_figure_is_saved_in_every_format(browse, server, cache):
     )
     page.wait_for_timeout(300)
     name, png = save(page, "PNG")
-    assert name.endswith("-as-stored.png")
+    assert name.endswith("-plain.png")
     assert png.startswith(b"\x89PNG")
     assert int.from_bytes(png[16:20], "big") == pytest.approx(85 / 25.4 * 600, abs=2)  # 600 to the inch
     density = png.index(b"pHYs")
