@@ -47,7 +47,7 @@ def test_a_figure_is_saved_in_every_format(browse, server, cache):
     root = ElementTree.fromstring(svg)
     names = "{http://www.w3.org/2000/svg}"
     assert root.get("width") == "85mm"
-    assert root.find(f"{names}title").text == "Singular values by rank and step: pythia/14m as stored"
+    assert root.find(f"{names}title").text == "Singular values by rank and step: pythia/14m plain"
     assert "family=pythia&model=14m&step=4000" in root.find(f"{names}desc").text
     assert len(root.findall(f".//{names}g[@class='hm']")) == 1
     assert b"font-family: 'Latin Modern Roman'" in svg
