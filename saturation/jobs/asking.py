@@ -8,7 +8,7 @@ import pandas as pd
 from saturation.jobs import board, hosting, leads
 from saturation.jobs.request import HEADS, MEASURES
 from saturation.settings import Settings
-from saturation.store import Store, queue
+from saturation.store import Store, in_use, queue
 
 
 def ask(settings: Settings, wanted: Mapping[str, tuple[str, ...]], text: str | None = None) -> list[str]:
@@ -33,7 +33,7 @@ def ask(settings: Settings, wanted: Mapping[str, tuple[str, ...]], text: str | N
 def waiting(store: Store, family: str) -> pd.DataFrame:
     """What waits or runs of a family: columns target, measure (heads by `request.HEADS`)."""
     rows = [queue.waiting_measures(store, family)]
-    for settings in queue.waiting_of(store, "heads"):
+    for settings in in_use.active_settings(store, "heads"):
         options = json.loads(settings)
         kind = HEADS[1] if options.get("train", True) else HEADS[0]
         names = [leads.target_name(target) for target in options["targets"]]

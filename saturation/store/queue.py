@@ -351,15 +351,6 @@ def made(store: Store) -> pd.DataFrame:
     )
 
 
-def waiting_of(store: Store, kind: str) -> list[str]:
-    """The settings of jobs of a kind that wait or run."""
-    with store.read() as connection:
-        rows = connection.execute(
-            "SELECT settings FROM jobs WHERE state IN ('waiting', 'running') AND kind = ?", [kind]
-        ).fetchall()
-    return [row[0] for row in rows]
-
-
 def running_groups(store: Store, request_id: str) -> list[str]:
     """Groups of a request that a worker is at."""
     with store.read() as connection:

@@ -17,7 +17,7 @@ R = TypeVar("R")
 def kept(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep the results of the `most` sets of arguments used last; of callers at one time, one works it out for all.
 
-    Arguments are hashable and given by position. Whoever gets a result changes nothing in it.
+    Arguments are hashable. Whoever gets a result changes nothing in it.
     """
 
     def decorate(work: Callable[P, R]) -> Callable[P, R]:
@@ -25,7 +25,8 @@ def kept(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @wraps(work)
         def remembered(*arguments: P.args, **named: P.kwargs) -> R:
-            found: R = memory.get(arguments, lambda: work(*arguments, **named))
+            key = (arguments, tuple(sorted(named.items())))
+            found: R = memory.get(key, lambda: work(*arguments, **named))
             return found
 
         return remembered
