@@ -41,14 +41,10 @@ def serve_options(here: settings.Settings, port: int, address: str) -> list[str]
 def serve_command(context: Context, port: int, address: str) -> None:
     """Serve the dashboard."""
     context.store.ensure()
-    environment = os.environ | {
-        "SATURATION_CACHE": str(context.settings.cache),
-        "SATURATION_MODE": context.settings.mode,
-    }
-    options = serve_options(context.settings, port, address)
-    os.chdir(settings.ROOT)  # where streamlit looks for its configuration
-    # In place of this process: what stops the command stops the server.
-    os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", "app.py", *options], environment)
+    os.environ.update(SATURATION_CACHE=str(context.settings.cache), SATURATION_MODE=context.settings.mode)
+    from saturation.ui import server
+
+    server.serve(serve_options(context.settings, port, address))
 
 
 @click.command("work")

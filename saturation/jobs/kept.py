@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from saturation.errors import InputError, JobError, StoreError
 from saturation.families.registry import unknown
-from saturation.jobs import hosting
+from saturation.jobs import hosting, judgements
 from saturation.settings import BUNDLED, Settings
 from saturation.store import Store, in_use
 
@@ -62,13 +62,17 @@ KINDS = (
     Kind("live", "Live runs", "what monitors of training runs wrote"),
     Kind("lab", "Lab runs", "checkpoints of lab runs that were trained here"),
     Kind("bundled", "Bundled", "packs and checkpoints that come with the project"),
-    Kind("work", "Work files", "files of workers, and the copy of the store that SQL queries read"),
+    Kind(
+        "work",
+        "Work files",
+        "files of workers, verdicts, and the copy of the store that SQL queries read",
+    ),
     Kind("other", "Other", "files that this program did not write"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 CLEARABLE = tuple(kind.name for kind in KINDS if kind.clearable)
 _FOLDERS = {"hub": "hub", "corpora": "corpora", "live": "live", "lab": "lab"}
-_FOLDERS |= dict.fromkeys(("workers", "console", "states"), "work")
+_FOLDERS |= dict.fromkeys(("workers", "console", "states", judgements.FOLDER), "work")
 
 
 @dataclass(frozen=True)

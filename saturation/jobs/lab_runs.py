@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from saturation.jobs.judgements import Judgements
 from saturation.jobs.metrics import MEASURED, curve
 from saturation.jobs.verdict import verdict_table
 from saturation.lab.config import RunConfig, bundled_runs
@@ -93,10 +94,13 @@ def table(store: Store, thresholds: Thresholds | None = None) -> pd.DataFrame:
     The verdict's columns (`jobs.verdict.COLUMNS`), `SETTINGS`, and of the last checkpoint `AT_THE_END`; `entropy_share`
     is the singular entropy as a share of its largest value, the logarithm of the width.
     """
-    names = [name for name in bundled_runs() if name in set(queries.models(store)["model"])]
+    held = queries.models(store)
+    measured = set(held.loc[held["family"] == FAMILY, "model"])
+    names = [name for name in bundled_runs() if name in measured]
     along = queries.trajectory(store, FAMILY, names)
     loss = MEASURED["nats_per_token"]
-    judged = verdict_table(curve(store, FAMILY, names, loss), along, loss, thresholds)
+    remembers = Judgements.of(store)
+    judged = verdict_table(curve(store, FAMILY, names, loss), along, loss, thresholds, remembers.judge)
     last = {str(model): rows.sort_values("step").iloc[-1] for model, rows in along.groupby("model")}
     added = [
         _added(bundled_runs()[name], dict(last[name]), best) for name, best in judged[["model", "best_value"]].values

@@ -1,6 +1,6 @@
 """Verdicts on stored runs: one model, or a table of all; and what they say, in words. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,7 @@ from saturation.measures.verdict import (
     together,
 )
 
+Judge = Callable[[Series, Series, Series, bool, Thresholds], RunVerdict]
 COLUMNS = [
     *("model", "parameters", "verdict", "saturated", "onset_step", "best_step", "best_value", "final_value"),
     *("degradation", "p_value", "anisotropy_turn", "anisotropy_last", "entropy_turn", "entropy_last", "order"),
@@ -29,11 +30,16 @@ COLUMNS = [
 
 
 def judge_run(
-    curve: pd.DataFrame, trajectory: pd.DataFrame, metric: Metric, thresholds: Thresholds | None = None
+    curve: pd.DataFrame,
+    trajectory: pd.DataFrame,
+    metric: Metric,
+    thresholds: Thresholds | None = None,
+    judge: Judge = judge,
 ) -> tuple[RunVerdict, int]:
     """The verdict on one model and how many doubtful checkpoints were left out of it.
 
-    curve: `jobs.metrics.curve`; trajectory: `queries.trajectory`; both of that model, and either may be empty.
+    curve: `jobs.metrics.curve`; trajectory: `queries.trajectory`; both of that model, and either may be empty. judge:
+    who judges, such as `jobs.judgements`, who remembers.
     Raises InputError for a metric whose direction no one states, or values that cannot be judged.
     """
     if metric.higher_is_better is None:
@@ -47,7 +53,7 @@ def judge_run(
         _series(trajectory, "anisotropy"),
         _series(trajectory, "singular_entropy"),
         metric.higher_is_better,
-        thresholds,
+        thresholds or Thresholds(),
     )
     return found, len(doubtful)
 
@@ -58,14 +64,18 @@ def _series(frame: pd.DataFrame, column: str) -> Series:
 
 
 def verdict_table(
-    curve: pd.DataFrame, trajectory: pd.DataFrame, metric: Metric, thresholds: Thresholds | None = None
+    curve: pd.DataFrame,
+    trajectory: pd.DataFrame,
+    metric: Metric,
+    thresholds: Thresholds | None = None,
+    judge: Judge = judge,
 ) -> pd.DataFrame:
     """One row a model, worst degradation first: `COLUMNS`. A model that cannot be judged says why in `verdict`."""
     models = list(dict.fromkeys([*curve["model"], *trajectory["model"]]))
     by_model = dict(list(curve.groupby("model", sort=False)))
     along = dict(list(trajectory.groupby("model", sort=False)))
     rows = [
-        _row(name, by_model.get(name, curve.iloc[:0]), along.get(name, trajectory.iloc[:0]), metric, thresholds)
+        _row(name, by_model.get(name, curve.iloc[:0]), along.get(name, trajectory.iloc[:0]), metric, thresholds, judge)
         for name in models
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -74,12 +84,17 @@ def verdict_table(
 
 
 def _row(
-    name: str, curve: pd.DataFrame, trajectory: pd.DataFrame, metric: Metric, thresholds: Thresholds | None
+    name: str,
+    curve: pd.DataFrame,
+    trajectory: pd.DataFrame,
+    metric: Metric,
+    thresholds: Thresholds | None,
+    judge: Judge,
 ) -> dict[str, Any]:
     sizes = [*curve["parameters"].dropna(), *trajectory["parameters"].dropna()]
     row: dict[str, Any] = {"model": name, "parameters": sizes[0] if sizes else float("nan")}
     try:
-        found, doubtful = judge_run(curve, trajectory, metric, thresholds)
+        found, doubtful = judge_run(curve, trajectory, metric, thresholds, judge)
     except InputError as error:
         return row | {"verdict": str(error)}
     for short, key in (("anisotropy", ANISOTROPY), ("entropy", ENTROPY)):

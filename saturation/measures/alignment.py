@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from saturation.errors import InputError
 from saturation.measures import spectrum
@@ -155,7 +155,7 @@ def correlation_by_chance(pairs: int) -> float:
     """
     if pairs < FEWEST:
         return float("nan")
-    bound = float(student.ppf((1 + CHANCE) / 2, pairs - 2))
+    bound = float(stdtrit(pairs - 2, (1 + CHANCE) / 2))
     return bound / float(np.sqrt(pairs - 2 + bound**2))
 
 

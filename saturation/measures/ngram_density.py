@@ -14,9 +14,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import sparse
 from scipy.linalg import LinAlgError, eigh_tridiagonal, pinv, solveh_banded
 from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
 Values = NDArray[np.float64]
@@ -104,7 +105,7 @@ def tails(part: Part, known: Values, effort: Effort) -> Tails:
     fewer = (alphas[:, :half], betas[:, :half], np.minimum(lengths, half))
     before, _, _ = _both_rules(quadrature(*fewer), quadrature(*fewer, at_zero=True), moments, grid)
     resolution = _widest_near(np.maximum(apart, np.abs(traces - before)))
-    error = stats.t.ppf((1 + effort.confidence) / 2, effort.probes - 1) * spread + resolution
+    error = stdtrit(effort.probes - 1, (1 + effort.confidence) / 2) * spread + resolution
     traces += capped_sums(solved, grid)
     count = len(known) + operator.size
     total = known.sum() + operator.trace

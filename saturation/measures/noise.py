@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 SIMULATIONS = 1999
 # Of the simulated noise at neighbouring checkpoints: a run's noise drifts a little. Estimated from the run instead, it
@@ -12,6 +11,14 @@ SIMULATIONS = 1999
 CORRELATION = 0.5
 TINY = 1e-9
 Values = NDArray[np.float64]
+
+
+def isotonic(values: Values, increasing: bool = True) -> Values:
+    """The rising (or falling) curve through (n,) values of least squared distance."""
+    from scipy.optimize import isotonic_regression  # takes a second to import; most starts find their verdicts kept
+
+    fitted: Values = isotonic_regression(values, increasing=increasing).x
+    return fitted
 
 
 def noise(values: Values) -> Values:
@@ -42,7 +49,7 @@ def valley(values: Values, width: int) -> Values:
     falling = np.arange(values.shape[-1]) < low[..., None]
     lift = 2 * (np.abs(values).max() + 1)
     lifts = lift * (2 * np.arange(len(values))[:, None] + ~falling)
-    fitted: Values = isotonic_regression((np.where(falling, -values, values) + lifts).ravel()).x.reshape(values.shape)
+    fitted = isotonic((np.where(falling, -values, values) + lifts).ravel()).reshape(values.shape)
     return np.where(falling, lifts - fitted, fitted - lifts)
 
 

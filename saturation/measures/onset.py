@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
 
 from saturation.errors import InputError
-from saturation.measures.noise import SIMULATIONS, TINY, Values, deviation, drift, means, noise, residual
+from saturation.measures.noise import SIMULATIONS, TINY, Values, deviation, drift, isotonic, means, noise, residual
 
 FEWEST = 6  # checkpoints below which no verdict is given
 LEAST_RISE = 0.005
@@ -98,14 +97,14 @@ def onset(
 
 def _improving(logs: Values, spread: float) -> Values:
     """The best non-increasing curve; what it falls by less than the noise may be no fall at all."""
-    falling: Values = isotonic_regression(logs, increasing=False).x
+    falling = isotonic(logs, increasing=False)
     return np.where(falling - falling[-1] <= 2 * spread, falling[-1], falling)
 
 
 def _onset_step(at: NDArray[np.int64], logs: Values, least_rise: float, width: int) -> int:
     """First step after the best stretch from which the best rising curve lies above it by more than the noise."""
     start = int(means(logs, width).argmin())
-    rising = isotonic_regression(logs[start:], increasing=True).x
+    rising = isotonic(logs[start:])
     of_means = float(residual(logs[None], width)[0] * means(drift(len(logs)), width).std())
     above = rising > rising[0] + max(2 * of_means, np.log1p(least_rise))
     return int(at[start + int(above.argmax())]) if above.any() else int(at[-1])

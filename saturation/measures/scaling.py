@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
-from scipy.stats import t as student
 
 from saturation.errors import InputError
 
@@ -93,7 +91,9 @@ class Law:
         return np.exp(np.log(self.a) - self.alpha * np.log(np.asarray(parameters, dtype=np.float64)))
 
     def _quantile(self, level: float) -> float:
-        return float(student.ppf((1 + level) / 2, self.models - 2))
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.models - 2, (1 + level) / 2))
 
 
 def fit(
@@ -135,6 +135,8 @@ def fit(
     def jacobian(x: Values) -> Values:
         of_size = np.exp(x[0] - x[1] * offset) / loss
         return np.stack([of_size, -offset * of_size], axis=1)
+
+    from scipy.optimize import least_squares  # takes a second to import; only a fit needs it
 
     found = least_squares(residuals, [level, -slope], jacobian, xtol=1e-14, ftol=1e-14, gtol=1e-14, method="lm")
     alpha = float(found.x[1])

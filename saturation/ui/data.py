@@ -15,6 +15,7 @@ from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
 from saturation.jobs import catalogue, head_tables, hosting, widths
 from saturation.jobs import metrics as performance
+from saturation.jobs.judgements import Judgements
 from saturation.jobs.memory import Sizes
 from saturation.jobs.metrics import Metric
 from saturation.jobs.verdict import judge_run, verdict_table
@@ -359,7 +360,9 @@ def verdicts(family: str, models: tuple[str, ...], metric: str, thresholds: Thre
 def _verdicts(
     path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], name: str, thresholds: Thresholds
 ) -> pd.DataFrame:
-    return verdict_table(curve(family, models, name), trajectory(family, models), metric(family, name), thresholds)
+    judge = Judgements.of(store()).judge
+    asked = curve(family, models, name), trajectory(family, models), metric(family, name)
+    return verdict_table(*asked, thresholds, judge)
 
 
 def judged(family: str, model: str, metric: str, thresholds: Thresholds) -> tuple[RunVerdict, int]:
@@ -372,8 +375,8 @@ def judged(family: str, model: str, metric: str, thresholds: Thresholds) -> tupl
 def _judged(
     path: str, signature: tuple[int, ...], family: str, model: str, name: str, thresholds: Thresholds
 ) -> tuple[RunVerdict, int]:
-    own = (model,)
-    return judge_run(curve(family, own, name), trajectory(family, own), metric(family, name), thresholds)
+    own, judge = (model,), Judgements.of(store()).judge
+    return judge_run(curve(family, own, name), trajectory(family, own), metric(family, name), thresholds, judge)
 
 
 @contextmanager
