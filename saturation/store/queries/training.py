@@ -1,6 +1,7 @@
 """What was measured along training: scalars, spectra, anisotropy by layer."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,17 @@ def trajectory(
 
     text_id: which text the loss and the anisotropy are of; the family's most used one when None.
     """
+    if not store.path.exists():
+        store.ensure()
+    whole = _trajectory(store, store.signature(), family, text_id)
+    if models is None:
+        return whole.copy(deep=False)
+    return whole[whole["model"].isin(list(models))].reset_index(drop=True)
+
+
+# One model's takes nearly as long as the family's, and a page asks for both, several times.
+@lru_cache(maxsize=8)
+def _trajectory(store: Store, signature: tuple[int, ...], family: str, text_id: str | None) -> pd.DataFrame:
     picks = ",\n".join(
         f"max(s.value) FILTER (m.measure = '{measure}' AND s.name = '{name}') AS {name}"
         for measure, names in TRAJECTORY_SCALARS.items()
@@ -60,12 +72,11 @@ def trajectory(
         LEFT JOIN on_text m ON m.checkpoint_id = c.checkpoint_id
         LEFT JOIN scalars s USING (measurement_id)
         LEFT JOIN texts t ON t.text_id = m.text_id
-        WHERE {CHOSEN}
         GROUP BY c.family, c.model, c.step, c.parameters, c.hidden_size, c.layers, c.vocab_size, c.revision,
                  c.doubtful
         ORDER BY c.parameters, c.model, step
         """,
-        {"text_id": text_id, **chosen(family, models)},
+        {"text_id": text_id, "family": family},
     )
     names = [name for group in TRAJECTORY_SCALARS.values() for name in group]
     return frame.astype(dict.fromkeys(names, "float64"))
