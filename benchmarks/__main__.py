@@ -25,7 +25,7 @@ def _one(line: Callable[[], Line]) -> Callable[[], Iterator[Line]]:
 
 
 PARTS: dict[str, Callable[[], Iterator[Line]]] = {
-    "start": _one(dashboard.start_line),
+    "start": dashboard.start_lines,
     "pages": dashboard.page_lines,
     "store": _one(dashboard.store_line),
     "visitors": _one(dashboard.visitors_line),

@@ -91,8 +91,11 @@ class Visitor:
         self._port = port
         self._held: set[str] = set()
 
-    async def see(self, page: str, address: Mapping[str, str]) -> Seen:
-        """Open a page by its path ('' is the Overview) at an address, and wait until its run is over."""
+    async def see(self, page: str, address: Mapping[str, str], figures: int | None = None) -> Seen:
+        """Open a page by its path ('' is the Overview) at an address, and wait until its run is over.
+
+        figures: wait only until there are so many.
+        """
         asked = BackMsg()
         state = asked.rerun_script
         state.query_string, state.page_name = urlencode(address), page
@@ -111,6 +114,9 @@ class Visitor:
                     self._held.add(told.hash)
                 if told.WhichOneof("type") == "delta":
                     _look(told, seen)
+                    if figures is not None and len(seen.figures) >= figures:
+                        seen.seconds = time.perf_counter() - start
+                        return seen
                 if told.WhichOneof("type") == "script_finished":
                     break
         seen.seconds = time.perf_counter() - start

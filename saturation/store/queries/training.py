@@ -82,6 +82,11 @@ def _trajectory(store: Store, signature: tuple[int, ...], family: str, text_id: 
     return frame.astype(dict.fromkeys(names, "float64"))
 
 
+def forget() -> None:
+    """Read again what is asked for next: for those who time it."""
+    _trajectory.cache_clear()
+
+
 def spectra(store: Store, family: str, model: str) -> pd.DataFrame:
     """One row per step: singular_values and centred_singular_values as descending float64 arrays."""
     frame = store.frame(

@@ -1,0 +1,105 @@
+"""The engines that files are attached to: used again, never mixed up, given up after an error."""
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from saturation.errors import StoreError
+from saturation.store import connection
+from saturation.store.connection import connect
+
+
+@pytest.fixture(autouse=True)
+def _no_engine_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_idle", [])
+
+
+def make(path: Path, number: int) -> Path:
+    with connect(path, read_only=False) as store:
+        store.execute("CREATE TABLE numbers AS SELECT ? AS number", [number])
+        store.execute("CREATE VIEW main.doubled AS SELECT 2 * number AS number FROM main.numbers")
+    return path
+
+
+def number(path: Path, table: str = "numbers") -> int:
+    with connect(path, read_only=True) as store:
+        return store.execute(f"SELECT number FROM main.{table}").fetchall()[0][0]
+
+
+def test_an_engine_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, made, before = make(tmp_path / "a.duckdb", 1), [], duckdb.connect
+    monkeypatch.setattr(connection.duckdb, "connect", lambda: made.append(1) or before())
+    assert [number(path) for _ in range(5)] == [1] * 5
+    assert not made
+    assert len(connection._idle) == 1
+
+
+def test_files_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    paths = [make(tmp_path / "one" / "a.duckdb", 1), make(tmp_path / "two" / "a.duckdb", 2)]
+    with ThreadPoolExecutor(8) as pool:
+        asked = [paths[turn % 2] for turn in range(60)]
+        assert list(pool.map(number, asked)) == [1, 2] * 30
+
+
+def test_a_file_holds_no_word_of_how_it_was_opened(tmp_path: Path) -> None:
+    path = make(tmp_path / "it's \"a\" name.duckdb", 4)
+    assert number(path, "doubled") == 8
+    other = path.rename(tmp_path / "other.duckdb")
+    assert number(other, "doubled") == 8
+    with duckdb.connect(str(other), read_only=True) as alone:
+        assert alone.execute("SELECT number FROM doubled").fetchall() == [(8,)]
+
+
+def test_what_was_registered_is_gone(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.duckdb", 1)
+    with connect(path, read_only=False) as store:
+        store.register("incoming", store.sql("SELECT 7 AS number").to_arrow_table())
+        store.execute("CREATE TEMP TABLE passing AS SELECT 1")
+        store.execute("INSERT INTO numbers SELECT * FROM incoming")
+    with connect(path, read_only=True) as store:
+        for name in ("incoming", "passing"):
+            with pytest.raises(duckdb.CatalogException):
+                store.execute(f"SELECT * FROM {name}")
+
+
+def test_what_is_not_committed_is_not_there(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.duckdb", 1)
+    with pytest.raises(ZeroDivisionError), connect(path, read_only=False) as store:
+        store.begin()
+        store.execute("UPDATE numbers SET number = 9")
+        raise ZeroDivisionError
+    assert number(path) == 1
+    with pytest.raises(StoreError, match=r"a\.duckdb failed"), connect(path, read_only=False) as store:
+        store.begin()
+        store.execute("UPDATE numbers SET number = 9")
+        store.execute("SELECT nothing FROM nowhere")
+    assert not connection._idle  # whatever the error left behind is gone with its engine
+    assert number(path) == 1
+
+
+def test_a_reader_writes_nothing(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.duckdb", 1)
+    with pytest.raises(StoreError, match="read-only"), connect(path, read_only=True) as store:
+        store.execute("UPDATE numbers SET number = 9")
+
+
+def test_a_write_is_in_the_file_at_once(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.duckdb", 1)
+    with connect(path, read_only=False) as store:
+        store.execute("UPDATE numbers SET number = 9")
+    assert not Path(f"{path}.wal").exists()
+    copy = tmp_path / "copy.duckdb"
+    copy.write_bytes(path.read_bytes())
+    assert number(copy) == 9
+
+
+def test_a_forked_process_makes_its_own(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.duckdb", 3)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(number, (path,)).get(timeout=60) == 3
+    assert len(connection._idle) == 1
