@@ -52,7 +52,7 @@ class TestARealWorker:
     def test_from_asking_to_a_second_worker_after_the_first_was_killed(self, here: Settings, run: Path) -> None:
         """Two jobs; the worker is killed in the middle of the first, and the page that lists them brings another."""
         long = run.parent / "long.txt"
-        long.write_text(tiny.text(200_000), encoding="utf-8")
+        long.write_text(tiny.text(80_000), encoding="utf-8")
         first = board.submit(here, [str(run / "step2"), str(run / "step100")], ["spectrum", "loss"], str(long))
         second = board.submit(here, [str(run / "step10")], ["spectrum"])
         third = board.submit(here, [str(run / "step10")], ["alignment"], str(long))

@@ -1,6 +1,8 @@
 """The engines that files are attached to: used again, never mixed up, given up after an error."""
 
-import multiprocessing
+import subprocess
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import duckdb
 import pytest
 
 from saturation.errors import StoreError
+from saturation.settings import ROOT
 from saturation.store import connection
 from saturation.store.connection import connect
 
@@ -47,7 +50,7 @@ def test_files_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
 
 
 def test_a_file_holds_no_word_of_how_it_was_opened(tmp_path: Path) -> None:
-    path = make(tmp_path / "it's \"a\" name.duckdb", 4)
+    path = make(tmp_path / 'it\'s "a" name.duckdb', 4)
     assert number(path, "doubled") == 8
     other = path.rename(tmp_path / "other.duckdb")
     assert number(other, "doubled") == 8
@@ -69,15 +72,18 @@ def test_what_was_registered_is_gone(tmp_path: Path) -> None:
 
 def test_what_is_not_committed_is_not_there(tmp_path: Path) -> None:
     path = make(tmp_path / "a.duckdb", 1)
-    with pytest.raises(ZeroDivisionError), connect(path, read_only=False) as store:
-        store.begin()
-        store.execute("UPDATE numbers SET number = 9")
-        raise ZeroDivisionError
+
+    def fail(error: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
+        with connect(path, read_only=False) as store:
+            store.begin()
+            store.execute("UPDATE numbers SET number = 9")
+            error(store)
+
+    with pytest.raises(ZeroDivisionError):
+        fail(lambda store: 1 / 0)
     assert number(path) == 1
-    with pytest.raises(StoreError, match=r"a\.duckdb failed"), connect(path, read_only=False) as store:
-        store.begin()
-        store.execute("UPDATE numbers SET number = 9")
-        store.execute("SELECT nothing FROM nowhere")
+    with pytest.raises(StoreError, match=r"a\.duckdb failed"):
+        fail(lambda store: store.execute("SELECT nothing FROM nowhere"))
     assert not connection._idle  # whatever the error left behind is gone with its engine
     assert number(path) == 1
 
@@ -100,6 +106,14 @@ def test_a_write_is_in_the_file_at_once(tmp_path: Path) -> None:
 
 def test_a_forked_process_makes_its_own(tmp_path: Path) -> None:
     path = make(tmp_path / "a.duckdb", 3)
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply_async(number, (path,)).get(timeout=60) == 3
-    assert len(connection._idle) == 1
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom saturation.store import connection\n"
+        "def number():\n    with connection.connect(Path(sys.argv[1]), read_only=True) as store:\n"
+        "        return store.execute('SELECT number FROM numbers').fetchall()[0][0]\n"
+        "assert number() == 3\nassert len(connection._idle) == 1\n"
+        "child = os.fork()\n"
+        "if child == 0:\n    os._exit(0 if not connection._idle and number() == 3 else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 0

@@ -75,11 +75,14 @@ def test_the_token_stays_between_us_and_the_hub(
     for command in (
         ("measure", f"{REPO}@step7", "--text", tmp_path / "corpus.txt", "--json"),
         ("ngram", tmp_path / "corpus.txt", "--tokenizer", REPO, "--order", 2, "--json"),
+        ("sweep", REPO, "--measures", "spectrum", "--json"),
         ("families", "--json"),
         ("export", tmp_path / "out" / "mine.pack.zip", "--models", "hub/org--model", "--bottleneck"),
     ):
         printed.append(said(*command))
         assert printed[-1].startswith("0\n"), printed[-1]
+    printed.append(said("audit", "pythia/14m", "--json"))  # this hub has no such model
+    assert printed[-1].startswith("1\n")
 
     assert not [text for text in printed if MARKER in text]
     assert caplog.records

@@ -27,7 +27,7 @@ POLL_SECONDS = 0.003
 _turns: dict[Path, threading.RLock] = {}
 _idle: list[duckdb.DuckDBPyConnection] = []  # engines that have no file attached
 MOST_IDLE = 2
-os.register_at_fork(after_in_child=_idle.clear)  # their threads stay behind
+_left: list[duckdb.DuckDBPyConnection] = []  # engines of the process that this one was forked from
 FULL = "No space left on device"
 HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
@@ -127,6 +127,15 @@ def _opened(path: Path, read_only: bool, wait_seconds: float) -> Iterator[duckdb
             _idle.append(engine)
         else:
             engine.close()
+
+
+def _forked() -> None:
+    """A forked process has none of an engine's threads, and would wait for them if it closed one."""
+    _left.extend(_idle)
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _engine() -> duckdb.DuckDBPyConnection:
