@@ -92,4 +92,4 @@ def test_sizes_are_those_measured_else_those_stated(store: Store, tmp_path: Path
     assert catalogue.sizes(store, "local", "run~1") is None
     store.add([store_rows.measurement(scalars={"singular_entropy": 0.1})])
     assert catalogue.sizes(store, "local", "run~1") == Sizes(2, 5, 3, 90)
-    catalogue.checkpoints(Settings(tmp_path, "local"), store, "local", "run~1")
+    catalogue.table(store, "local", "run~1", catalogue.weights(Settings(tmp_path, "local"), store, "local", "run~1"))

@@ -123,6 +123,13 @@ def _store(cache: Path) -> Store:
     return Store(cache / "measurements.duckdb")
 
 
+def places(here: Settings, name: str) -> set[str]:
+    """Where the weights of a local run are, as the catalogue tells."""
+    store = _store(here.cache)
+    known = catalogue.weights(here, store, "local", name)
+    return set(catalogue.table(store, "local", name, known)["place"])
+
+
 class TestAsking:
     def test_only_what_is_missing_is_queued_heads_as_work_of_their_own(self, here: Settings) -> None:
         ids = asking.ask(here, {"lab/w8@0": ("loss", HEADS[0]), "lab/w16@0": ("spectrum",)})
@@ -141,9 +148,9 @@ class TestAsking:
     def test_a_local_run_that_moved_has_no_weights(self, here: Settings, run: Path) -> None:
         saturation("--cache", here.cache, "sweep", run, "--preset", "figure-5")
         name = _local_runs(here)[0]["name"]
-        assert set(catalogue.checkpoints(here, _store(here.cache), "local", name)["place"]) == {"here"}
+        assert places(here, name) == {"here"}
         run.rename(run.with_name("elsewhere"))
-        assert set(catalogue.checkpoints(here, _store(here.cache), "local", name)["place"]) == {""}
+        assert places(here, name) == {""}
 
 
 class TestLeads:

@@ -41,13 +41,6 @@ def weights(settings: Settings, store: Store, family: str, model: str) -> dict[i
     return {}
 
 
-def checkpoints(
-    settings: Settings, store: Store, family: str, model: str, held: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """`table` of a model with the weights that are known of it."""
-    return table(store, family, model, weights(settings, store, family, model), held)
-
-
 def table(
     store: Store, family: str, model: str, known: Mapping[int, Checkpoint], held: pd.DataFrame | None = None
 ) -> pd.DataFrame:

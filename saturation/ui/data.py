@@ -13,6 +13,7 @@ import streamlit as st
 from saturation import settings as configuration
 from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
+from saturation.families.model import Checkpoint
 from saturation.jobs import catalogue, head_tables, hosting, widths
 from saturation.jobs import metrics as performance
 from saturation.jobs.judgements import Judgements
@@ -206,7 +207,16 @@ def top_tokens(family: str, model: str, step: int) -> pd.DataFrame:
 
 def checkpoints(family: str, model: str) -> pd.DataFrame:
     """Every known step of a model, where its weights are and what is measured of it (`jobs.catalogue`)."""
-    return catalogue.checkpoints(settings(), store(), family, model, provenance(family, (model,)))
+    opened = store()
+    known = tuple(catalogue.weights(settings(), opened, family, model).items())
+    return _checkpoints(str(opened.path), opened.signature(), family, model, known).copy(deep=False)
+
+
+@kept(16)
+def _checkpoints(
+    path: str, signature: tuple[int, ...], family: str, model: str, known: tuple[tuple[int, Checkpoint], ...]
+) -> pd.DataFrame:
+    return catalogue.table(store(), family, model, dict(known), provenance(family, (model,)))
 
 
 def sizes(family: str, model: str) -> Sizes | None:

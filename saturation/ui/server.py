@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
+from streamlit import delta_generator
 from streamlit.web import cli as streamlit
 
 from saturation import settings
@@ -18,6 +19,9 @@ def serve(options: Sequence[str]) -> None:
     os.chdir(settings.ROOT)  # where streamlit looks for its configuration
     # A browser takes a second to load streamlit's own files: the pages' modules are read meanwhile.
     threading.Thread(target=_read_in, name="read-in", daemon=True).start()
+    # Before the first element of a process streamlit looks whether it runs in a Python prompt, at the cost of reading
+    # the source of every module that is loaded.
+    delta_generator._use_warning_has_been_displayed = True
     streamlit.main.main(["run", str(settings.ROOT / "app.py"), *options], prog_name="streamlit")
 
 
