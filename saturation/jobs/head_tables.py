@@ -17,9 +17,12 @@ def at_step(rows: pd.DataFrame, step: int) -> pd.DataFrame:
     """The rows of each model's step nearest to `step`; the earlier of two at the same distance."""
     if rows.empty:
         return rows
-    away = rows.assign(away=(rows["step"] - step).abs()).sort_values(["away", "step"])
-    nearest = away.groupby(["family", "model"])["step"].transform("first")
-    return rows[rows["step"] == nearest.reindex(rows.index)]
+    steps, shown = rows["step"].to_numpy(), np.zeros(len(rows), dtype=bool)
+    for places in rows.groupby(["family", "model"], sort=False).indices.values():
+        own = steps[places]
+        away = np.abs(own - step)
+        shown[places] = own == own[away == away.min()].min()
+    return rows[shown]
 
 
 def trained_beside(trained: pd.DataFrame, truncated: pd.DataFrame, step: int) -> pd.DataFrame:

@@ -150,9 +150,14 @@ def heads(family: str, models: tuple[str, ...], step: int) -> Heads:
     return _heads(str(opened.path), opened.signature(), family, models, step)
 
 
+@kept(16)
+def _trained_on_one_text(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...]) -> pd.DataFrame:
+    return head_tables.one_text(trained_heads(family, models))
+
+
 @kept(64)
 def _heads(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], step: int) -> Heads:
-    trained = head_tables.one_text(trained_heads(family, models))
+    trained = _trained_on_one_text(path, signature, family, models)
     cut = head_tables.at_step(truncated_heads(family, models), step)
     beside = head_tables.trained_beside(trained, cut, step)
     tried = head_tables.rates(beside) if len(beside) else beside

@@ -9,6 +9,7 @@ from streamlit import delta_generator
 from streamlit.web import cli as streamlit
 
 from saturation import settings
+from saturation.families import registry
 
 # As app.py imports them: a first visitor who comes too early waits for the one that is under way, never overtakes.
 NEEDED = ("figures", "ui.controls", "ui.frame", "ui.lab", "ui.runs", "ui.tiles")
@@ -28,3 +29,4 @@ def serve(options: Sequence[str]) -> None:
 def _read_in() -> None:
     for name in NEEDED:
         import_module(f"saturation.{name}")
+    registry.families()
