@@ -55,7 +55,7 @@ def serving(cache: Path, log: Path) -> Iterator[str]:
     port = _free_port()
     with log.open("wb") as stream:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+            [sys.executable, "-m", "saturation", "serve", "--port", str(port)],
             cwd=ROOT,
             env=os.environ | {"SATURATION_CACHE": str(cache), "SATURATION_MODE": "local"},
             stdout=stream,
@@ -155,6 +155,8 @@ def settled(page) -> None:
 
 def copy_of(cache: Path, folder: Path) -> Path:
     shutil.copy(cache / "measurements.duckdb", folder / "measurements.duckdb")
+    if (cache / "verdicts").is_dir():
+        shutil.copytree(cache / "verdicts", folder / "verdicts")
     return folder
 
 

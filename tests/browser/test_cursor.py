@@ -60,6 +60,7 @@ def test_the_bar_plays_every_chart_and_the_page_is_run_once_where_it_rests(brows
     assert page.evaluate("window.runs") == 1
     page.go_back()
     page.wait_for_url("**step=0*")
+    page.locator(".annotation-text", has_text=re.compile(r"^step 0$")).first.wait_for()
     settled(page)
     assert flags(page) == {"step 0"}
 
