@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +24,11 @@ from saturation.store.tables import SCHEMAS
 TABLES = tuple(SCHEMAS)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = empty_store(tmp_path / "store.duckdb")
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A store of two models, and a pack of one of them; to be copied, not changed."""
+    folder = tmp_path_factory.mktemp("filled")
+    store = empty_store(folder / "store.duckdb")
     for model in ("a~1", "b~1"):
         rows = [checkpoint(model, step, revision=None if step else "main") for step in (None, 5, 10)]
         store.add([spectrum(row) for row in rows])
@@ -33,7 +36,14 @@ def store(tmp_path: Path) -> Store:
     store.add([loss(checkpoint("a~1", 5), text=OTHER_TEXT)])
     store.add([measurement(checkpoint("a~1", 5), "alignment", labels={"top_tokens": ["the", "ß"]})])
     store.add_evaluations([evaluation("a~1", 5), evaluation("b~1", 5), evaluation("b~1", 10, value=0.5, stderr=None)])
-    return store
+    export(store, folder / "x.pack.zip", "local/a~1")
+    return store.path, folder / "x.pack.zip"
+
+
+@pytest.fixture
+def store(filled: tuple[Path, Path], tmp_path: Path) -> Store:
+    shutil.copy(filled[0], tmp_path / "store.duckdb")
+    return empty_store(tmp_path / "store.duckdb")
 
 
 @pytest.fixture
@@ -217,9 +227,8 @@ class TestThereAndBack:
 
 class TestDamaged:
     @pytest.fixture
-    def pack(self, store: Store, tmp_path: Path) -> Path:
-        export(store, tmp_path / "x.pack.zip", "local/a~1")
-        return tmp_path / "x.pack.zip"
+    def pack(self, filled: tuple[Path, Path], tmp_path: Path) -> Path:
+        return Path(shutil.copy(filled[1], tmp_path / "x.pack.zip"))
 
     def refused(self, store: Store, pack: Path, message: str) -> None:
         store.add([spectrum()])

@@ -5,7 +5,7 @@ import streamlit as st
 
 from saturation.figures import heads_by_rank, labels, learning_rates, loss_by_w_error, parts, truncated_along_training
 from saturation.jobs import board
-from saturation.ui import data
+from saturation.ui import data, lower_ranks
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
 from saturation.ui.words import inert, plain
@@ -18,7 +18,7 @@ def section(view: View) -> None:
     chosen = view.selection
     models = tuple(dict.fromkeys((chosen.model, *chosen.models)))
     step = chosen.step or 0
-    found = data.heads(chosen.family, models, step)
+    found = lower_ranks.heads(chosen.family, models, step)
     table = found.table
     table = table[table["model"].isin({*chosen.models, chosen.model})]
     if table.empty:
