@@ -18,9 +18,9 @@ TOKENS, MANY_TOKENS = 50_000, 500_000
 
 
 def random_head(hidden_size: int, condition: float = 9.9e3) -> torch.Tensor:
-    """A random head whose singular values fall evenly on a log scale to 1 / condition."""
+    """A random head whose singular values fall evenly on a log scale from 1 to 1 / condition."""
     generator = torch.Generator().manual_seed(0)
-    columns = torch.randn(VOCAB, hidden_size, generator=generator, dtype=torch.float64) / VOCAB**0.5
+    columns = torch.linalg.qr(torch.randn(VOCAB, hidden_size, generator=generator, dtype=torch.float64))[0]
     turn = torch.linalg.qr(torch.randn(hidden_size, hidden_size, generator=generator, dtype=torch.float64))[0]
     return ((columns * torch.logspace(0, -np.log10(condition), hidden_size)) @ turn).float()
 
@@ -42,6 +42,7 @@ def spectrum_lines() -> Iterator[Line]:
             lambda weight=weight: head_spectra(weight),
             "one `torch.linalg.svdvals` in float32",
             lambda weight=weight: torch.linalg.svdvals(weight),
+            rounds=5 if hidden_size == 512 else 3,
         )
         note = f"largest relative error {error:.0e} at a condition number of 1e4"
         if hidden_size == 512:
@@ -101,7 +102,7 @@ def text_line() -> Line:
         lambda: measure_text(parts, tokens, 0, 2048, words=1, utf8_bytes=1),
         "forward pass with loss only",
         bare,
-        rounds=3,
+        rounds=2,
         warm=False,
     )
     met = line.ratio <= 1.10 and many - few < 0.02 * few

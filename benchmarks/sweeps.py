@@ -14,7 +14,7 @@ from benchmarks.timing import HEADER, Line, of_turns, seconds_of
 COUNT, TOKENS = 60, 50_000
 
 
-def sweep_line(turns: int = 2) -> Line:
+def sweep_line(turns: int = 1) -> Line:
     """One worker process of one thread, and two."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
