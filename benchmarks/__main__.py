@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from benchmarks import dashboard, readme
 from benchmarks.heads import heads_lines
 from benchmarks.kernels import anisotropy_line, spectrum_lines, text_line
-from benchmarks.monitor import monitor_line
 from benchmarks.ngram import ngram_lines
 from benchmarks.reading import range_line
 from benchmarks.sweeps import sweep_line
@@ -36,7 +35,6 @@ PARTS: dict[str, Callable[[], Iterator[Line]]] = {
     "heads": heads_lines,
     "reading": _one(range_line),
     "sweep": _one(sweep_line),
-    "monitor": _one(monitor_line),
     "ngram": ngram_lines,
 }
 

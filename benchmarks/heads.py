@@ -40,7 +40,7 @@ def heads_lines() -> Iterator[Line]:
     yield one.aimed("2 times one evaluation", one.ratio <= 2.0)
     note = f"largest difference of a loss {error:.0e}"
     all_ranks = f"{len(RANKS)} evaluations"
-    yield compare(name, lambda: many.update(states, targets), all_ranks, each, rounds=2, note=note)
+    yield compare(name, lambda: many.update(states, targets), all_ranks, each, rounds=1, note=note)
 
 
 def main() -> None:

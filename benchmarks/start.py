@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.visitor import serving, visit
 from saturation.store import Store
 
-ROUNDS = 3
+ROUNDS = 2
 CHROMIUM = Path("/usr/bin/chromium")
 MAP = ".js-plotly-plot .heatmaplayer image"
 

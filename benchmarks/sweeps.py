@@ -1,6 +1,6 @@
 """A sweep of 60 checkpoints by two workers beside one, each on a cache folder of its own.
 
-Trained now: 60 checkpoints of a lab run, each with spectrum, anisotropy and loss on 50,000 tokens. The commands are
+Trained now: 60 checkpoints of a lab run, each with spectrum, anisotropy and loss on 30,000 tokens. The commands are
 what a user types, their start included. `python -m benchmarks.sweeps` prints the line.
 """
 
@@ -11,7 +11,7 @@ from benchmarks.command import saturation
 from benchmarks.kills import checkpoints
 from benchmarks.timing import HEADER, Line, of_turns, seconds_of
 
-COUNT, TOKENS = 60, 50_000
+COUNT, TOKENS = 60, 30_000
 
 
 def sweep_line(turns: int = 1) -> Line:

@@ -17,7 +17,7 @@ from benchmarks.visitor import Seen, Server, path_of, serving, visit
 from saturation.store import Store
 from saturation.ui.pages import PAGES
 
-VISITORS, SECONDS, THINKING = 50, 30.0, 2.0
+VISITORS, SECONDS, THINKING = 50, 20.0, 2.0
 CLICKS_A_PAGE = 3
 
 
