@@ -90,7 +90,10 @@ def tokenize(tokenizer: Path, text: str, max_tokens: int | None = None) -> Token
     try:
         encoded = loaded(text, add_special_tokens=False, return_offsets_mapping=loaded.is_fast, verbose=False)
     except Exception as error:  # the tokenizers library raises bare Exception for an unknown word
-        raise TextError(f"The model's tokenizer cannot encode this text: {first_line(error)}") from error
+        why = first_line(error).rstrip(".")
+        raise TextError(
+            f"The model's tokenizer cannot encode this text: {why}; name a text of its own kind instead."
+        ) from error
     ids, end = encoded["input_ids"], loaded.eos_token_id
     if max_tokens is not None and len(ids) > max_tokens:
         ids = ids[:max_tokens]
