@@ -1,7 +1,7 @@
 """The dashboard's lines of the table; each module it calls prints more when run by itself."""
 
-import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from statistics import median
 
 from benchmarks.large_store import LARGE, SMALL, grown
 from benchmarks.pages import page_times
@@ -17,9 +17,9 @@ def start_lines() -> Iterator[Line]:
     found = list(starts())
     torch = any(each.torch for each in found)
     sent = [each.sent for each in found]
-    note = f"{min(sent):.2f} to {max(sent):.2f} s, of these {_median(each.healthy for each in found):.2f} s until it "
-    note += f"answers; processor {_median(each.cpu for each in found):.2f} s; torch {'' if torch else 'not '}loaded"
-    line = Line("server start to first map sent, warm cache", "", statistics.median(sent), note=note)
+    note = f"{min(sent):.2f} to {max(sent):.2f} s, of these {median(each.healthy for each in found):.2f} s until it "
+    note += f"answers; processor {median(each.cpu for each in found):.2f} s; torch {'' if torch else 'not '}loaded"
+    line = Line("server start to first map sent, warm cache", "", median(sent), note=note)
     yield line.aimed("3 s, no torch", max(sent) < 3 and not torch)
     seen = [each.seen for each in found if each.seen is not None]
     shown = [each.shown for each in found if each.shown is not None]
@@ -27,13 +27,15 @@ def start_lines() -> Iterator[Line]:
         ratios = [one / other for one, other in zip(seen, shown, strict=True)]
         what = "server start to first map drawn by headless Chromium"
         beside = "the same on a server that has shown it before"
-        yield Line(what, beside, _median(seen), _median(shown), _median(ratios), min(ratios), max(ratios)).aimed(
-            "3 s", max(seen) < 3
-        )
-
-
-def _median(values: Iterable[float]) -> float:
-    return statistics.median(values)
+        yield Line(
+            what,
+            beside,
+            median(seen),
+            median(shown),
+            median(ratios),
+            min(ratios),
+            max(ratios),
+        ).aimed("3 s", max(seen) < 3)
 
 
 def page_lines() -> Iterator[Line]:

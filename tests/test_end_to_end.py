@@ -18,7 +18,6 @@ import tiny
 from command_line import saturation
 
 from saturation.settings import ROOT
-from saturation.store import Store
 
 TOKENS = 300
 # Whitespace of several kinds, and at the end: the harness counts words by splitting on runs of it.
@@ -97,7 +96,6 @@ def measure_here(folder: Path, text: Path, cache: Path) -> subprocess.CompletedP
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("end_to_end")
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
-    Store(folder / "cache" / "measurements.duckdb").ensure()
     return folder / "text.txt", folder / "cache"
 
 

@@ -12,7 +12,6 @@ import click
 
 from saturation.cli import COMMANDS
 from saturation.settings import ROOT
-from saturation.store import Store
 
 
 class TestFiles:
@@ -110,7 +109,6 @@ assert not HEAVY & set(sys.modules)
 
 def test_a_demonstration_needs_nothing_that_measures_and_offers_to_change_nothing(cache: Path) -> None:
     """Every page in a process in which torch and what goes with it cannot be found, the first visit included."""
-    Store(cache / "measurements.duckdb").ensure()
     environment = {"SATURATION_CACHE": str(cache), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", WITHOUT]
     found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
