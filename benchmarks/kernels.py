@@ -79,7 +79,7 @@ def text_line() -> Line:
     """Loss and anisotropy of all layers beside the bare forward pass with loss, on `TIMED` tokens: ten windows.
 
     More tokens are more of the same windows: the ratio stays (1.12 with 50,000 tokens, 1.07 to 1.17), the memory is
-    compared for 50,000 and 500,000.
+    compared for 50,000 and 500,000: the same but for the tokens themselves, 16 bytes each.
     """
     torch.manual_seed(0)
     config = GPTNeoXConfig(
@@ -110,7 +110,7 @@ def text_line() -> Line:
         rounds=2,
         warm=False,
     )
-    met = line.ratio <= 1.10 and many - few < 0.02 * few
+    met = line.ratio <= 1.10 and many - few < 0.05 * few
     sizes = f"{few / 1e6:,.0f} MB, with {MANY_TOKENS:,} tokens {many / 1e6:,.0f} MB"
     note = f"peak memory of a small model with {TOKENS:,} tokens: {sizes}"
     return line.aimed("1.10, memory the same", met, note)

@@ -199,8 +199,9 @@ class TestBeyondTheSample:
             sums = RunningCentredAnisotropy(count, sample=1000)
             for seed in range(count // 500):
                 sums.update(cloud(500, 4, seed=seed))
-            held = sum(len(block) for block, _ in sums._sampled) + sum(len(block) for block in sums._held)
-            assert held == 1000
+            assert sums._sampled.count == sum(len(block) for block, _ in sums._sampled.by_centre()) == 1000
+            assert len(sums._sampled._rows) == 1000
+            assert not sums._held
 
 
 class TestBadInput:
