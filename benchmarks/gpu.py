@@ -5,6 +5,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
@@ -80,22 +81,27 @@ def heads_line() -> Line:
     return compare(f"GPU: {len(RANKS)} truncated heads of ({VOCAB}, 512) on {TOKENS:,} states", cut, "own head", own)
 
 
-def spectrum_line() -> Line:
-    """Our float64 spectra, always on the processor, beside a float32 SVD on the GPU."""
-    weight = torch.randn(VOCAB, 1024, generator=torch.Generator().manual_seed(0))
-    there = weight.to(DEVICE)
+def spectrum_lines() -> Iterator[Line]:
+    """Our float64 spectra of a head in each memory beside a float32 SVD on the GPU."""
+    here = torch.randn(VOCAB, 1024, generator=torch.Generator().manual_seed(0))
+    there = here.to(DEVICE)
+    exact = torch.linalg.svdvals(there.double()).cpu()
 
     def svd() -> torch.Tensor:
         return torch.linalg.svdvals(there).cpu()
 
-    error = float((svd().double() / torch.from_numpy(head_spectra(weight).plain.copy()) - 1).abs().max())
-    return compare(
-        f"singular values of ({VOCAB}, 1024), plain and centred in float64 on the processor",
-        lambda: head_spectra(weight),
-        "`torch.linalg.svdvals` in float32 on the GPU (plain)",
-        svd,
-        note=f"its largest relative error {error:.0e}",
-    )
+    def error(found: torch.Tensor) -> float:
+        return float((found.double() / exact - 1).abs().max())
+
+    for name, weight in (("processor", here), ("GPU", there)):
+        ours = error(torch.from_numpy(head_spectra(weight).plain.copy()))
+        yield compare(
+            f"singular values of a ({VOCAB}, 1024) in the {name}'s memory, plain and centred in float64",
+            lambda weight=weight: head_spectra(weight),
+            "`torch.linalg.svdvals` in float32 on the GPU (plain)",
+            svd,
+            note=f"largest relative error {ours:.0e}, the SVD's {error(svd()):.0e}",
+        )
 
 
 def anisotropy_line() -> Line:
@@ -122,10 +128,8 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("There is no GPU here that torch can use.")
     print(f"Measured on {torch.cuda.get_device_name()} with torch {torch.__version__}:\n\n{HEADER}")
-    for line in text_lines():
+    for line in chain(text_lines(), spectrum_lines(), (work() for work in (heads_line, anisotropy_line))):
         print(line.row(), flush=True)
-    for work in (heads_line, anisotropy_line, spectrum_line):
-        print(work().row(), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import numpy as np
 import pytest
 import tiny
 import torch
 from command_line import saturation
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
+from saturation.errors import NotFiniteError
 from saturation.measures.anisotropy import RunningCentredAnisotropy, anisotropy
 from saturation.measures.spectrum import head_spectra
 from saturation.monitor import Monitor, parse
@@ -53,8 +56,9 @@ class TestMeasure:
 
     def test_a_gpu_is_taken_by_itself_and_noted(self, tiny_model: TinyModel, text: Path, cache: Path) -> None:
         saturation("measure", tiny_model("gpt2"), "--text", text, "--json")
-        told = saturation("sql", "SELECT DISTINCT device FROM measurements WHERE measure = 'loss'", "--json").stdout
-        assert "cuda" in told
+        with duckdb.connect(str(cache / "measurements.duckdb"), read_only=True) as store:
+            devices = store.execute("SELECT device FROM measurements WHERE measure = 'loss'").fetchall()
+        assert ("cuda",) in devices
 
     @pytest.mark.parametrize(("dtype", "within"), [("bfloat16", 0.1), ("float16", 0.02)])
     def test_half_precision(self, tiny_model: TinyModel, text: Path, cache: Path, dtype: str, within: float) -> None:
@@ -71,6 +75,19 @@ class TestMeasure:
                 close(one[name], other[name], 2e-5)
             # Thousands of steps of Adam amplify rounding: the same height, not the same digits.
             close(one["trained_loss"], other["trained_loss"], 0.05)
+
+    @pytest.mark.parametrize("condition", [1e2, 1e7])
+    def test_the_spectrum_of_a_head_that_is_there(self, condition: float) -> None:
+        """By sums of products on the GPU, and beyond a condition number of 1e4 by QR on the processor."""
+        generator = torch.Generator().manual_seed(0)
+        weight = torch.randn(20_000, 64, generator=generator) * torch.logspace(0, -np.log10(condition), 64)
+        exact = np.linalg.svd(weight.double().numpy(), compute_uv=False)
+        shifted = weight.double() - weight.double().mean(dim=0)
+        found = head_spectra(weight.cuda())
+        assert found.plain == pytest.approx(exact, rel=1e-7)
+        assert found.centred == pytest.approx(np.linalg.svd(shifted.numpy(), compute_uv=False), rel=1e-7)
+        with pytest.raises(NotFiniteError):
+            head_spectra(weight.cuda().fill_(torch.nan))
 
     def test_a_sum_beyond_its_sample(self) -> None:
         vectors = torch.randn(20_000, 16, generator=torch.Generator().manual_seed(0)) + 0.3

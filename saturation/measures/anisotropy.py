@@ -46,14 +46,22 @@ def _inverse_norms(vectors: torch.Tensor) -> torch.Tensor:
     return inverse.masked_fill(inverse.isinf(), 0.0)
 
 
-def _sum_of_units(vectors: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """The sum of the unit vectors in float64, and how many vectors are zero; the arithmetic of the vectors' dtype."""
+def _sum_of_units(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sum of the unit vectors in float64, and how many vectors are zero; the arithmetic of the vectors' dtype.
+
+    Both stay on the device: a GPU that had to tell each number would wait for the processor at every layer.
+    """
     inverse = _quick_inverse_norms(vectors)
-    return _weighted_sum(inverse, vectors), int((inverse == 0).sum())
+    return _weighted_sum(inverse, vectors), (inverse == 0).sum()
 
 
 def _quick_inverse_norms(vectors: torch.Tensor) -> torch.Tensor:
-    """1 / ||v|| (n, 1) in the vectors' dtype, by way of float64 only where squares in that dtype could not be told."""
+    """1 / ||v|| (n, 1) in the vectors' dtype, by way of float64 where squares in that dtype could not be told.
+
+    On a GPU always: there float64 costs less than asking for it.
+    """
+    if vectors.device.type != "cpu":
+        return _inverse_norms(vectors).to(vectors.dtype)
     norms = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     if len(norms) and not bool(((norms > SAFE_NORMS[0]) & (norms < SAFE_NORMS[1])).all()):
         return _inverse_norms(vectors).to(vectors.dtype)
@@ -88,7 +96,7 @@ class RunningAnisotropy:
 
     def __init__(self) -> None:
         self.count = 0
-        self._zeros = 0
+        self._zeros: int | torch.Tensor = 0
         self._total: torch.Tensor | None = None
 
     def update(self, vectors: torch.Tensor) -> None:
@@ -96,14 +104,14 @@ class RunningAnisotropy:
         vectors = _check(vectors).float()
         total, zeros = _sum_of_units(vectors)
         self._total = total if self._total is None else self._total + total
-        self._zeros += zeros
+        self._zeros = self._zeros + zeros
         self.count += len(vectors)
 
     def value(self) -> float:
         """Mean cosine over all ordered pairs, in [-1 / (n - 1), 1]. Raises InputError below two vectors."""
         if self._total is None:
             raise InputError("Anisotropy needs at least two vectors.")
-        return _mean_cosine(self._total, self.count, self._zeros)
+        return _mean_cosine(self._total, self.count, int(self._zeros))
 
 
 class _Sample:
@@ -200,14 +208,14 @@ class RunningCentredAnisotropy:
         exact, zeros = torch.zeros_like(mean), 0
         for block in self._held:  # a short text: nothing was expanded, every vector is here
             total, none = _sum_of_units(block.double() - mean)
-            exact, zeros = exact + total, zeros + none
+            exact, zeros = exact + total, zeros + int(none)
         if self._jacobian is None or self._linear is None:
             return _mean_cosine(exact, self.count, zeros)
         rest = torch.zeros_like(mean)
         for block, index in self._sampled.by_centre():
             total, none = _sum_of_units(block.double() - mean)
             rest += total - _linearised(block.double(), self._centres[index], mean)
-            zeros += none
+            zeros += int(none)
         share = self._expanded / self._sampled.count
         total = self._linear - self._jacobian @ mean + rest * share
         return _mean_cosine(total, self.count, round(zeros * share))
@@ -232,4 +240,4 @@ def anisotropy(vectors: torch.Tensor, centred: bool = False) -> float:
     if centred:
         rows = rows - rows.mean(dim=0)
     total, zeros = _sum_of_units(rows)
-    return _mean_cosine(total, len(rows), zeros)
+    return _mean_cosine(total, len(rows), int(zeros))

@@ -15,6 +15,8 @@ from saturation.errors import InputError, NotFiniteError
 
 # Logits of one chunk: 2^22 float32 values are 16 MiB, which the passes over them find in a processor's cache.
 LOGITS_PER_CHUNK = 2**22
+# On a GPU few large chunks: 256 MiB each.
+LOGITS_PER_CHUNK_ON_GPU = 2**26
 
 
 def count_words(text: str) -> int:
@@ -58,7 +60,8 @@ class RunningLoss:
 
         logits: maps states (k, hidden_size) to float logits (k, vocab_size).
         """
-        rows = max(1, LOGITS_PER_CHUNK // vocab_size)
+        most = LOGITS_PER_CHUNK if states.device.type == "cpu" else LOGITS_PER_CHUNK_ON_GPU
+        rows = max(1, most // vocab_size)
         for start in range(0, len(states), rows):
             wanted = targets[start : start + rows]
             scores = logits(states[start : start + rows]).float()

@@ -18,6 +18,7 @@ Spectrum = NDArray[np.float64]
 # The Gram matrix squares the condition number: a singular value s carries a relative error of about
 # eps * (s_1 / s)^2. Up to s_1 / s = 1e4 that stays near 1e-8; beyond it the matrix is factored by QR instead.
 GRAM_CONDITION_LIMIT = 1e4
+ROWS_PER_CHUNK_ON_GPU = 16384
 ROWS_PER_CHUNK = 2048  # in float64 at most some MiB, which stay in a processor's cache between its readers
 
 
@@ -44,18 +45,20 @@ class Moments(NamedTuple):
 
 
 def as_matrix(weight: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
-    """The head as a matrix on the CPU. Raises InputError for another shape."""
+    """The head as a matrix, on the CPU or a CUDA device. Raises InputError for another shape."""
     matrix = torch.as_tensor(weight).detach()
+    if matrix.device.type != "cuda":  # others know no float64
+        matrix = matrix.cpu()
     if matrix.is_floating_point() and matrix.itemsize == 1:  # torch computes nothing in 8-bit floats
         matrix = matrix.to(torch.float32)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise InputError(f"A head must be a matrix (vocab_size, hidden_size); got the shape {tuple(matrix.shape)}.")
-    return matrix.cpu()
+    return matrix
 
 
 def chunk(matrix: torch.Tensor, start: int, rows: int, shift: Spectrum | None = None) -> NDArray[np.float64]:
     """Rows from `start` on in float64, less `shift` (hidden_size,)."""
-    block = matrix[start : start + rows].to(torch.float64).numpy()
+    block = matrix[start : start + rows].cpu().to(torch.float64).numpy()
     return block if shift is None else block - shift
 
 
@@ -64,17 +67,9 @@ def moments(matrix: torch.Tensor) -> Moments:
 
     Raises NotFiniteError for NaN or infinite values, InputError for a matrix of zeros. One buffer holds the rows in
     float64: to convert a matrix of a large vocabulary whole costs more than the arithmetic. Nothing reads W to look for
-    NaN: a value that is not finite shows in the sum of squares.
+    NaN: a value that is not finite shows in the sum of squares. A head on a GPU is summed up there.
     """
-    hidden_size = matrix.shape[1]
-    products, total = np.zeros((hidden_size, hidden_size), order="F"), torch.zeros(hidden_size, dtype=torch.float64)
-    buffer = torch.empty((min(ROWS_PER_CHUNK, len(matrix)), hidden_size), dtype=torch.float64)
-    for rows in matrix.split(ROWS_PER_CHUNK):
-        block = buffer[: len(rows)].copy_(rows)
-        total += block.sum(dim=0)
-        # dsyrk does half of a full product; the transpose is Fortran-contiguous, so that it is read without a copy.
-        products = blas.dsyrk(1.0, block.numpy().T, beta=1.0, c=products, overwrite_c=1)
-    found = Moments(products, total.numpy() / len(matrix))
+    found = _sums(matrix) if matrix.device.type == "cpu" else _sums_on_gpu(matrix)
     scale = found.scale()
     if 0 < scale < np.inf:
         return found
@@ -83,6 +78,29 @@ def moments(matrix: torch.Tensor) -> Moments:
     if matrix.any():
         raise InputError("The head's values are too small or too large for their squares to be told in float64.")
     raise InputError("The head is zero everywhere; its spectrum is undefined.")
+
+
+def _sums(matrix: torch.Tensor) -> Moments:
+    hidden_size = matrix.shape[1]
+    products, total = np.zeros((hidden_size, hidden_size), order="F"), torch.zeros(hidden_size, dtype=torch.float64)
+    buffer = torch.empty((min(ROWS_PER_CHUNK, len(matrix)), hidden_size), dtype=torch.float64)
+    for rows in matrix.split(ROWS_PER_CHUNK):
+        block = buffer[: len(rows)].copy_(rows)
+        total += block.sum(dim=0)
+        # dsyrk does half of a full product; the transpose is Fortran-contiguous, so that it is read without a copy.
+        products = blas.dsyrk(1.0, block.numpy().T, beta=1.0, c=products, overwrite_c=1)
+    return Moments(products, total.numpy() / len(matrix))
+
+
+def _sums_on_gpu(matrix: torch.Tensor) -> Moments:
+    hidden_size = matrix.shape[1]
+    products = matrix.new_zeros((hidden_size, hidden_size), dtype=torch.float64)
+    total = matrix.new_zeros(hidden_size, dtype=torch.float64)
+    for rows in matrix.split(ROWS_PER_CHUNK_ON_GPU):
+        block = rows.double()
+        total += block.sum(dim=0)
+        products.addmm_(block.T, block)
+    return Moments(np.asfortranarray(products.triu_().cpu().numpy()), total.cpu().numpy() / len(matrix))
 
 
 def _eigenvalues(found: Moments, vocab_size: int) -> tuple[Spectrum, Spectrum]:
