@@ -68,6 +68,16 @@ class TestEveryRank:
         assert found.accuracy == [pytest.approx(share, abs=1e-12) for _, share in expected]
         assert (found.ranks, found.tokens) == (tuple(ranks), TOKENS)
 
+    @pytest.mark.parametrize("heights", [(0, 90), (0, 700), (90, 0), (-90, 0), (-90, -90), (-700, 90), (55, 61)])
+    def test_logits_far_from_zero_in_a_part_of_the_vocabulary(self, heights: tuple[float, float]) -> None:
+        """Sums of exponentials as they are, and less their largest, meet in every order."""
+        states, weight, targets = made()
+        bias = torch.tensor(heights).float().repeat_interleave(VOCAB // 2 + 1)[:VOCAB]
+        found = run(Head(weight, bias), [1, 4, WIDTH], states, targets)
+        for nats, rank in zip(found.nats_per_token, (1, 4, WIDTH), strict=True):
+            logits = states.double().numpy() @ cut(weight, rank).T + bias.double().numpy()
+            assert nats == pytest.approx(by_hand(logits, targets)[0], rel=1e-5)
+
     def test_with_its_row_mean_removed(self) -> None:
         states, weight, targets = made(1)
         centred = weight - weight.mean(dim=0)

@@ -20,6 +20,8 @@ from saturation.measures.head import Head
 
 ROWS, COLUMNS = 1024, 512  # of a tile on the CPU: 2 MiB of logits
 COLUMNS_ON_GPU = 16384
+# exp(60) times any vocabulary is far from float32's end, and exp(-40) far from where it loses digits.
+BARE = -40.0, 60.0
 LOWEST = -1e30  # stands for minus infinity, whose difference with itself would be NaN
 
 
@@ -131,9 +133,14 @@ class RunningTruncatedHeads:
 
 
 class _OtherTokens:
-    """By rank and token: the logit of the target, and of all other tokens the largest and the sum of exponentials."""
+    """By rank and token: the logit of the target, and of all other tokens the largest and the sum of exponentials.
+
+    The exponentials are those of logits less the largest, so that none overflows; while the largest of every token are
+    within `BARE`, those of the logits themselves, which saves a fifth of the time on a CPU.
+    """
 
     def __init__(self, ranks: int, states: torch.Tensor) -> None:
+        self._bare = [states.device.type == "cpu"] * ranks  # a GPU would have to tell the largest at every step
         self.target = states.new_zeros(ranks, len(states))
         self.largest = torch.full_like(self.target, LOWEST)
         self.total = states.new_zeros(ranks, len(states))
@@ -158,18 +165,32 @@ class _OtherTokens:
         self.target[place, inside] = own
         logits[inside, wanted] = -math.inf
         largest = torch.maximum(self.largest[place], logits.amax(dim=1))
-        added = torch.sub(logits, largest[:, None], out=free).exp_().sum(dim=1)
+        if self._bare[place] and not _within(largest):
+            self._bare[place] = False
+            self.total[place] *= (-self.largest[place]).clamp_(max=-BARE[0]).exp_()  # nothing yet: 0 stays 0
+        if self._bare[place]:
+            self.total[place] += torch.exp(logits, out=free).sum(dim=1)
+        else:
+            added = torch.sub(logits, largest[:, None], out=free).exp_().sum(dim=1)
+            self.total[place] = self.total[place] * (self.largest[place] - largest).exp_() + added
         if logits is scores:
             logits[inside, wanted] = own
-        self.total[place] = self.total[place] * (self.largest[place] - largest).exp_() + added
         self.largest[place] = largest
 
     def nats(self) -> torch.Tensor:
         """-log p(target) = log(1 + exp(log-sum-exp of the others - target)), (ranks, n)."""
-        return torch.nn.functional.softplus(self.largest + self.total.log() - self.target, threshold=80)
+        bare = torch.tensor(self._bare, device=self.total.device)[:, None]
+        others = self.total.log() + self.largest.masked_fill(bare, 0.0)
+        return torch.nn.functional.softplus(others - self.target, threshold=80)
 
     def correct(self) -> torch.Tensor:
         return self.target > self.largest
+
+
+def _within(largest: torch.Tensor) -> bool:
+    """Whether exponentials of logits with these largest values can be summed in float32 as they are; not for NaN."""
+    low, high = largest.aminmax()
+    return bool(low >= BARE[0]) and bool(high <= BARE[1])
 
 
 def check_ranks(ranks: Sequence[int], hidden_size: int) -> tuple[int, ...]:
