@@ -2,8 +2,8 @@
 
 import queue as threads
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
@@ -17,6 +17,7 @@ from saturation.store import Store, queries, queue
 from saturation.store.queue import Given, Outcome
 
 Value = TypeVar("Value")
+Ended = list[tuple[Given, Outcome | Exception]]
 LOOK_SECONDS = 0.5
 # The dead are looked for even where nothing was written: their locks say so, not the store.
 WATCH_SECONDS = 2.0
@@ -67,57 +68,72 @@ class Runner:
                 finally:
                     for lane in lanes:
                         lane.close()
-                    self._settle(0)
+                    self._settle()
                     self._patiently(lambda: queue.give_back(self._store, self._presence.worker))
         except OSError as error:
             raise StoreError(f"The folder {self._presence.folder} cannot be written ({error.strerror}).") from error
 
     def _work(self, lanes: Sequence[Lane]) -> None:
         idle_since = time.monotonic()
+        ended: Ended = []
         while True:
-            if self._look() or self._room:
-                self._fill(lanes)
-                self._count()
+            if ended or self._room or self._changed():
+                for lane, group, held in self._turn(lanes, ended):
+                    lane.start(group, held, lambda group, outcome: self._ended.put((group, outcome)))
             if self._flying:
                 idle_since = time.monotonic()
             self._tell()
             if not self._flying and self._finished(time.monotonic() - idle_since):
                 return
-            self._settle(LOOK_SECONDS)
+            ended = self._wait(LOOK_SECONDS)
 
-    def _look(self) -> bool:
-        """Put jobs of the dead back and stop what nobody wants; whether others may have written anything."""
-        signature = self._store.signature()
-        if signature == self._signature and time.monotonic() - self._watched < WATCH_SECONDS:
-            return False
-        self._signature, self._watched = signature, time.monotonic()
-        others = self._patiently(lambda: queue.workers(self._store)) - {self._presence.worker}
-        dead = self._watch.dead(others)
+    def _changed(self) -> bool:
+        """Whether others may have written anything, or died."""
+        return self._store.signature() != self._signature or time.monotonic() - self._watched >= WATCH_SECONDS
+
+    def _turn(self, lanes: Sequence[Lane], ended: Ended) -> list[tuple[Lane, Given, Mapping[str, object]]]:
+        """Write how groups ended, and take what is next: the store is opened once for all of it, where it can be.
+
+        Raises what a lane ended with, once all others are written.
+        """
+        room = bool(ended) or self._room
+
+        def turn() -> list[tuple[Lane, Given, Mapping[str, object]]]:
+            with self._store.together() if room else nullcontext():
+                self._finish(ended)
+                self._look()
+                found = self._fill(lanes)
+                self._count()
+            return found
+
+        found = self._patiently(turn)
+        self._room = False
+        self._signature = self._store.signature()  # our own writing is no news
+        self._flying |= {group.group_id: lane for lane, group, _ in found}
+        _raise_failed(ended)
+        return found
+
+    def _look(self) -> None:
+        """Put jobs of the dead back and stop what nobody wants."""
+        self._watched = time.monotonic()
+        dead = self._watch.dead(queue.workers(self._store) - {self._presence.worker})
         if dead:
-            self._patiently(lambda: queue.release(self._store, dead))
+            queue.release(self._store, dead)
         if self._flying:
-            for group_id in self._patiently(lambda: queue.cancelled(self._store, self._presence.worker)):
+            for group_id in queue.cancelled(self._store, self._presence.worker):
                 if group_id in self._flying:
                     self._flying[group_id].stop(group_id)
-        return True
 
-    def _fill(self, lanes: Sequence[Lane]) -> None:
-        """Give each lane what it has room for."""
-        self._room = False
+    def _fill(self, lanes: Sequence[Lane]) -> list[tuple[Lane, Given, Mapping[str, object]]]:
+        """What each lane has room for, with what the store has of it."""
+        found: list[tuple[Lane, Given, Mapping[str, object]]] = []
         for lane in lanes:
             room = lane.slots - sum(other is lane for other in self._flying.values())
-            if room <= 0:
-                continue
-            given = self._next(lane.kinds, room)
-            held = self._held(given)
-            for group in given:
-                self._flying[group.group_id] = lane
-                known = {} if group.force else held
-                lane.start(group, known, lambda group, outcome: self._ended.put((group, outcome)))
-        self._signature = self._store.signature()  # our own writing is no news
-
-    def _next(self, kinds: Sequence[str], most: int) -> list[Given]:
-        return self._patiently(lambda: queue.give(self._store, self._presence.worker, kinds, self._request_id, most))
+            if room > 0:
+                given = queue.give(self._store, self._presence.worker, lane.kinds, self._request_id, room)
+                held = self._held(given)
+                found += [(lane, group, {} if group.force else held) for group in given]
+        return found
 
     def _held(self, given: Sequence[Given]) -> dict[str, object]:
         """Ids of what the store has of these checkpoints, so that it is not computed again."""
@@ -125,10 +141,10 @@ class Runner:
         if not at:
             return {}
         places = [(checkpoint.family, checkpoint.model, checkpoint.step) for checkpoint in at]
-        return {key: {} for key in self._patiently(lambda: queries.measurement_ids(self._store, places))}
+        return {key: {} for key in queries.measurement_ids(self._store, places)}
 
-    def _settle(self, seconds: float) -> None:
-        """Wait for groups to end, and write how: from then on their values are safe."""
+    def _wait(self, seconds: float) -> Ended:
+        """Groups that have ended, after so long at most."""
         ended = []
         with suppress(threads.Empty):
             ended.append(self._ended.get(timeout=seconds))
@@ -137,13 +153,19 @@ class Runner:
         for given, _ in ended:
             self._flying.pop(given.group_id, None)
             self._presence.forget(given.group_id)
-            self._room = True
+        return ended
+
+    def _finish(self, ended: Ended) -> None:
+        """Write how groups ended: from then on their values are safe."""
         good = [(given, outcome) for given, outcome in ended if isinstance(outcome, Outcome)]
         if good:
-            self._patiently(lambda: queue.finish(self._store, self._presence.worker, good))
-        for _, outcome in ended:
-            if isinstance(outcome, Exception):
-                raise outcome
+            queue.finish(self._store, self._presence.worker, good)
+
+    def _settle(self) -> None:
+        """Write what has ended by now. Raises what a lane ended with."""
+        ended = self._wait(0)
+        self._patiently(lambda: self._finish(ended))
+        _raise_failed(ended)
 
     def _finished(self, idle: float) -> bool:
         if self._request_id is None:
@@ -152,8 +174,7 @@ class Runner:
 
     def _count(self) -> None:
         if self._report is not None and self._request_id is not None:
-            request_id = self._request_id
-            self._counted = self._patiently(lambda: queue.ended(self._store, request_id))
+            self._counted = queue.ended(self._store, self._request_id)
 
     def _tell(self) -> None:
         if self._report is not None:
@@ -178,3 +199,9 @@ class Runner:
         answer = attempts(action)
         self._presence.note("")
         return answer
+
+
+def _raise_failed(ended: Ended) -> None:
+    for _, outcome in ended:
+        if isinstance(outcome, Exception):
+            raise outcome

@@ -21,10 +21,12 @@ from saturation.store import TextRow
 
 @dataclass(frozen=True)
 class CountedText:
-    """A text as the tokens of a checkpoint, without a model to read them."""
+    """A text as the tokens of a checkpoint, without a model to read them; words and bytes of what they spell."""
 
     row: TextRow
     tokens: Tokens
+    words: int
+    utf8_bytes: int
 
     def inputs(self, head_tensor: str) -> str:
         """Hash of what an alignment depends on besides the weights: tokens, their words, the head's tensor."""
@@ -55,7 +57,7 @@ class TextReader:
     def __init__(self, request: Request) -> None:
         self.request = request
         self._texts: dict[str | None, texts.Text] = {}
-        self._tokens: dict[tuple[str, str], Tokens] = {}
+        self._counted: dict[tuple[str, str], CountedText] = {}
         self._lock = threading.Lock()
 
     def count(self, checkpoint: Checkpoint, source: Source) -> CountedText:
@@ -63,13 +65,11 @@ class TextReader:
         tokenizer = find_tokenizer(source, self.request.tokenizer)
         with self._lock:
             text = self._text(registry.family(checkpoint.family).text_of(checkpoint.model))
-            tokens = self._tokenized(tokenizer, text)
-        if len(tokens.ids) < 2:
-            raise TextError(
-                f"The text '{text.name}' has {len(tokens.ids)} token(s) for this model; give one of at least two."
-            )
-        size, words = len(text.content.encode()), count_words(text.content)
-        return CountedText(TextRow(text.text_id, text.name, text.source, size, words), tokens)
+            counted = self._of(tokenizer, text)
+        if len(counted.tokens.ids) < 2:
+            number = len(counted.tokens.ids)
+            raise TextError(f"The text '{text.name}' has {number} token(s) for this model; give one of at least two.")
+        return counted
 
     def read(self, checkpoint: Checkpoint, source: Source, shape: Shape) -> ScoredText:
         """The text as this checkpoint's model reads it.
@@ -102,8 +102,8 @@ class TextReader:
             ids=tokens.ids,
             first_token=first,
             context_length=min(context_length, shape.context_length or context_length),
-            words=count_words(tokens.text),
-            utf8_bytes=len(tokens.text.encode()),
+            words=counted.words,
+            utf8_bytes=counted.utf8_bytes,
             inputs=_hash(tokens.ids, first, folder),
         )
 
@@ -112,11 +112,14 @@ class TextReader:
             self._texts[default] = texts.choose(self.request.text, default)
         return self._texts[default]
 
-    def _tokenized(self, tokenizer: Path, text: texts.Text) -> Tokens:
+    def _of(self, tokenizer: Path, text: texts.Text) -> CountedText:
         key = (tokenizer_id(tokenizer), text.text_id)
-        if key not in self._tokens:  # the last one only: the texts of large corpora take much memory
-            self._tokens = {key: tokenize(tokenizer, text.content, self.request.max_tokens)}
-        return self._tokens[key]
+        if key not in self._counted:  # the last one only: the texts of large corpora take much memory
+            tokens = tokenize(tokenizer, text.content, self.request.max_tokens)
+            size, words = len(text.content.encode()), count_words(text.content)
+            row = TextRow(text.text_id, text.name, text.source, size, words)
+            self._counted = {key: CountedText(row, tokens, count_words(tokens.text), len(tokens.text.encode()))}
+        return self._counted[key]
 
 
 def _hash(ids: torch.Tensor, first_token: int, folder: Path) -> str:

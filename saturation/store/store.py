@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import get_ident
 from typing import Any, TypeVar
 
 import duckdb
@@ -23,23 +24,41 @@ Row = TypeVar("Row", NgramCurve, PlaygroundRow)
 
 
 class Store:
-    """One DuckDB file. Holds no connection: each call opens, works and closes (see `connection`)."""
+    """One DuckDB file. Holds no connection: each call opens, works and closes (see `connection`, and `together`)."""
 
     def __init__(self, path: Path, wait_seconds: float = WAIT_SECONDS, bundled: Path = BUNDLED / "packs") -> None:
         self.path = Path(path)
         self.wait_seconds = wait_seconds
         self.bundled = bundled
         self._ensured: tuple[object, ...] | None = None  # the state that is known to be up to date
+        self._shared: dict[int, duckdb.DuckDBPyConnection] = {}  # by thread, inside `together`
 
     def read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A read-only connection for one query."""
+        if (shared := self._shared.get(get_ident())) is not None:
+            return nullcontext(shared)
         if not self.path.exists():
             self.ensure()
         return self._connection(read_only=True)
 
     def write(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A connection for one write; all other processes wait meanwhile."""
+        if (shared := self._shared.get(get_ident())) is not None:
+            return nullcontext(shared)
         return self._connection(read_only=False)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread reads and writes inside goes over one connection: the file is locked and opened once.
+
+        Each write still is a transaction of its own.
+        """
+        with self._connection(read_only=False) as connection:
+            self._shared[get_ident()] = connection
+            try:
+                yield
+            finally:
+                del self._shared[get_ident()]
 
     @contextmanager
     def _connection(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
