@@ -3,8 +3,9 @@
 import importlib.util
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from saturation.errors import InputError
@@ -33,6 +34,9 @@ class Limits:
     import_mb: float = 64
     queue: float = 1000
     disk_gb: float = 5
+
+
+LIMIT_NAMES = tuple(f"SATURATION_PUBLIC_{item.name.upper()}" for item in fields(Limits))
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,14 @@ def load(cache: str | os.PathLike[str] | None = None, mode: str | None = None) -
     chosen = mode or os.environ.get("SATURATION_MODE") or _default_mode()
     if chosen not in MODES:
         raise InputError(f"SATURATION_MODE is '{chosen}'; set it to one of {', '.join(MODES)}.")
-    folder = Path(cache or os.environ.get("SATURATION_CACHE") or BUNDLED).expanduser()
-    return Settings(cache=_resolved(folder, Path.cwd()), mode=chosen, limits=_limits())
+    folder = os.path.expanduser(cache or os.environ.get("SATURATION_CACHE") or BUNDLED)
+    return _settings(os.fspath(folder), os.getcwd(), chosen, *(os.environ.get(name) for name in LIMIT_NAMES))
 
 
-@cache
-def _resolved(folder: Path, here: Path) -> Path:
-    """The folder without links, looked up once: pages ask for the settings dozens of times."""
-    return (here / folder).resolve()
+@lru_cache(maxsize=64)
+def _settings(folder: str, here: str, mode: str, *limits: str | None) -> Settings:
+    """Worked out once: pages ask for the settings dozens of times."""
+    return Settings(cache=Path(here, folder).resolve(), mode=mode, limits=_limits(limits))
 
 
 def gigabytes(what: str) -> int:
@@ -102,11 +106,9 @@ def _default_mode() -> str:
     return "local" if importlib.util.find_spec("torch") else "demo"
 
 
-def _limits() -> Limits:
+def _limits(stated: Sequence[str | None]) -> Limits:
     found = {}
-    for item in fields(Limits):
-        name = f"SATURATION_PUBLIC_{item.name.upper()}"
-        given = os.environ.get(name)
+    for item, name, given in zip(fields(Limits), LIMIT_NAMES, stated, strict=True):
         if not given:
             continue
         try:

@@ -1,7 +1,7 @@
 """Anisotropy of representations: by depth at one step, of the last layer along training."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,21 +70,21 @@ def depth_curves(
     frame = layers[layers[column].notna()]
     if frame.empty:
         return parts.empty(theme, "No anisotropy is measured for these models yet.")
-    chosen = steps_shown(frame, step, centred=centred)
     counts = curves.sizes(frame)
     traces: list[dict[str, Any]] = []
     names: dict[str, str] = {}
-    by_model = {str(name): rows for name, rows in frame.groupby("model", sort=False)}
+    by_model = _by_model(frame, column)
     for name, style in line_styles(counts, theme, span).items():
-        at, rows = chosen[name], by_model[name]
-        rows = rows[rows["step"] == at].sort_values("layer")
+        profiles = by_model[name]
+        place = profiles.nearest(step)
+        at = int(profiles.steps[place])
         names[name] = labels.model(name, counts[name])
         traces.append(
             {
                 "type": "scatter",
-                "x": rows["depth"].to_numpy(dtype=float),
-                "y": rows[column].to_numpy(dtype=float),
-                "customdata": rows[["layer", "layers"]].to_numpy(dtype=np.int64),
+                "x": profiles.depths[place],
+                "y": profiles.values[place],
+                "customdata": profiles.layers[place],
                 "mode": "lines+markers",
                 "line": {"width": 2, **style},
                 "marker": {"size": 5, "color": style["color"]},
@@ -104,35 +104,57 @@ def depth_curves(
         xaxis={"title": {"text": "layer depth"}, "range": [-0.02, 1.02], "showline": True, "ticks": "outside"},
         yaxis={"title": {"text": "mean cosine"}, "range": [min(-0.03, lowest - 0.03), 1.03]},
     )
-    figure.frames = _depth_frames(by_model, names, column, step, played)
+    figure.frames = _depth_frames(by_model, names, step, played)
     return figure
 
 
 def _depth_frames(
-    by_model: dict[str, pd.DataFrame], names: dict[str, str], column: str, step: int, played: Sequence[int]
+    by_model: "dict[str, _Profiles]", names: dict[str, str], step: int, played: Sequence[int]
 ) -> list[dict[str, Any]]:
     """A frame for each step played: every model at its measured step nearest to it. `names`: models in words."""
     if not len(played):
         return []
     most = min(max(FRAME_LINES // len(names), LEAST_FRAMES), film.FRAMES)
     chosen = film.shown(len(played), int(np.argmin(np.abs(np.asarray(played) - step))), most)
-    lines = {name: _by_step(by_model[name], column) for name in names}
     frames = []
     for shown in (int(played[index]) for index in chosen):
         data = []
-        for name, (steps, values) in lines.items():
-            place = int(np.abs(steps - shown).argmin())
-            data.append({"type": "scatter", "y": values[place], "name": names[name]})
+        for name, words in names.items():
+            profiles = by_model[name]
+            values = profiles.values[profiles.nearest(shown)].astype(np.float32)
+            data.append({"type": "scatter", "y": values, "name": words})
         frames.append({"name": str(shown), "data": data, "traces": list(range(len(data)))})
     return frames
 
 
-def _by_step(rows: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
-    """The steps of a model, and its values by layer at each."""
-    steps, layers = rows["step"].to_numpy(dtype=np.int64), rows["layer"].to_numpy(dtype=np.int64)
-    order = np.lexsort((layers, steps))
-    found, first = np.unique(steps[order], return_index=True)
-    return found, np.split(rows[column].to_numpy(dtype=np.float32)[order], first[1:])
+class _Profiles(NamedTuple):
+    """The values of a model by layer at each of its steps, which increase; layers: (layer, number of layers)."""
+
+    steps: NDArray[np.int64]
+    values: list[NDArray[np.float64]]
+    depths: list[NDArray[np.float64]]
+    layers: list[NDArray[np.int64]]
+
+    def nearest(self, step: int) -> int:
+        """The place of the step nearest to this one; of two the earlier."""
+        return int(np.abs(self.steps - step).argmin())
+
+
+def _by_model(frame: pd.DataFrame, column: str) -> dict[str, _Profiles]:
+    """The profiles of each model. By arrays: a frame for each model and step costs a page more than its drawing."""
+    codes, names = pd.factorize(frame["model"])
+    steps, layer = frame["step"].to_numpy(dtype=np.int64), frame["layer"].to_numpy(dtype=np.int64)
+    order = np.lexsort((layer, steps, codes))
+    codes, steps = codes[order], steps[order]
+    starts = np.flatnonzero(np.r_[True, (np.diff(codes) != 0) | (np.diff(steps) != 0)])
+    values, depths = (frame[name].to_numpy(dtype=float)[order] for name in (column, "depth"))
+    layers = np.stack([layer[order], frame["layers"].to_numpy(dtype=np.int64)[order]], axis=1)
+    parts_of = [np.split(array, starts[1:]) for array in (values, depths, layers)]
+    found = {}
+    for code, name in enumerate(names):
+        first, last = np.searchsorted(codes[starts], [code, code + 1])
+        found[str(name)] = _Profiles(steps[starts[first:last]], *(array[first:last] for array in parts_of))
+    return found
 
 
 @Drawing

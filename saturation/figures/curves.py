@@ -15,9 +15,11 @@ CROWD = 80  # points above which a line carries no markers
 
 def sizes(frame: pd.DataFrame, by: str = "parameters") -> dict[str, float]:
     """Parameter count of each model of a frame, or another quantity; smallest first, unknown (NaN) ones last."""
-    column = frame[by] if by in frame else pd.Series(np.nan, index=frame.index)
-    values = column.astype("float64").groupby(frame["model"], sort=False).max()
-    return {str(name): float(values[name]) for name in values.sort_values(kind="stable").index}
+    codes, names = pd.factorize(frame["model"])
+    values = np.full(len(names), np.nan)
+    if by in frame:
+        np.fmax.at(values, codes, frame[by].to_numpy(dtype=float, na_value=np.nan))
+    return {str(names[place]): float(values[place]) for place in np.argsort(values, kind="stable")}
 
 
 def extent(frame: pd.DataFrame, by: str = "parameters") -> tuple[float, float] | None:

@@ -43,10 +43,13 @@ def heads_by_rank(
     traces = _lines(frame, "rank", metric, "rank %{x}<br>" + hover, span, theme)
     if (frame["kind"] == "own").any():
         traces.append(_meaning("its own head", "dot", theme))
+    own = frame[frame["kind"] == "own"]
+    wholes = dict(
+        zip(reversed(own["model"].tolist()), reversed(own[metric].tolist()), strict=True)
+    )  # the first of each
     for line in [trace for trace in traces if "legendgroup" in trace and trace["showlegend"]]:
-        whole = frame.loc[(frame["model"] == line["legendgroup"]) & (frame["kind"] == "own"), metric]
-        if len(whole):
-            traces.append(_level(ranks, factor * float(whole.iloc[0]), line, hover))
+        if line["legendgroup"] in wholes:
+            traces.append(_level(ranks, factor * float(wholes[line["legendgroup"]]), line, hover))
     return _figure(theme, traces, rank_axis(ranks, "rank of the head"), title)
 
 

@@ -73,7 +73,8 @@ def axis(steps: ArrayLike, scale: StepScale = "linear", most: int = 6) -> dict[s
 
 def nearest(steps: ArrayLike, wanted: int) -> int:
     """The measured step closest to `wanted`; the earlier of two at the same distance."""
-    ordered = np.unique(np.asarray(steps, dtype=np.int64))
-    if ordered.size == 0:
+    known = np.asarray(steps, dtype=np.int64)
+    if known.size == 0:
         raise ValueError("There is no step to choose from.")
-    return int(ordered[np.argmin(np.abs(ordered - int(wanted)))])
+    away = np.abs(known - int(wanted))
+    return int(known[away == away.min()].min())

@@ -75,9 +75,18 @@ def _ask(name: str, *arguments: Any) -> pd.DataFrame:
         return _query(name, str(opened.path), opened.signature(), arguments).copy(deep=False)
 
 
-def _of(rows: pd.DataFrame, models: tuple[str, ...] | None) -> pd.DataFrame:
+def _of(name: str, family: str, models: tuple[str, ...] | None) -> pd.DataFrame:
     """The rows of these models: a family is asked for once, whichever of its models a page shows."""
-    return rows if models is None else rows[rows["model"].isin(models)].reset_index(drop=True)
+    if models is None:
+        return _ask(name, family)
+    opened = store()
+    return _chosen(name, str(opened.path), opened.signature(), family, models).copy(deep=False)
+
+
+@kept(64)
+def _chosen(name: str, path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...]) -> pd.DataFrame:
+    rows = _ask(name, family)
+    return rows[rows["model"].isin(models)].reset_index(drop=True)
 
 
 def measured_models() -> pd.DataFrame:
@@ -98,7 +107,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _of(_ask("trajectory", family), models)
+    return _of("trajectory", family, models)
 
 
 def spectra(family: str, model: str) -> pd.DataFrame:
@@ -106,7 +115,7 @@ def spectra(family: str, model: str) -> pd.DataFrame:
 
 
 def layer_anisotropy(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _of(_ask("layer_anisotropy", family), models)
+    return _of("layer_anisotropy", family, models)
 
 
 def last_layers() -> pd.DataFrame:
@@ -128,11 +137,11 @@ def alignment(family: str, models: tuple[str, ...]) -> pd.DataFrame:
 
 
 def truncated_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _of(_ask("truncated_heads", family), models)
+    return _of("truncated_heads", family, models)
 
 
 def trained_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _of(_ask("trained_heads", family), models)
+    return _of("trained_heads", family, models)
 
 
 def ngrams() -> pd.DataFrame:
@@ -203,7 +212,7 @@ def costs() -> pd.DataFrame:
 
 
 def provenance(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _of(_ask("provenance", family), models)
+    return _of("provenance", family, models)
 
 
 def drawn_from(family: str, measures: tuple[str, ...], models: tuple[str, ...]) -> str:
@@ -291,7 +300,7 @@ def _comparable(path: str, signature: tuple[int, ...], mode: str, family: str, g
 
 
 def evaluations(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
-    return _of(_ask("evaluations", family), models)
+    return _of("evaluations", family, models)
 
 
 def metrics(family: str) -> list[Metric]:

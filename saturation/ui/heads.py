@@ -128,11 +128,12 @@ def answer(table: pd.DataFrame, model: str) -> str:
 
 def drawn_from(table: pd.DataFrame) -> str:
     """The line under a figure of heads."""
-    rows = table.drop_duplicates(["model", "step"])
-    runs = [f"{family}/{model}@{labels.step(step)}" for family, model, step in rows[["family", "model", "step"]].values]
+    columns = {name: table[name].tolist() for name in ("family", "model", "step", "kind", "text_name")}
+    rows = dict.fromkeys(zip(columns["family"], columns["model"], columns["step"], strict=True))
+    runs = [f"{family}/{model}@{labels.step(step)}" for family, model, step in rows]
     shown = ", ".join(runs[:4]) + (f" and {len(runs) - 4} more" if len(runs) > 4 else "")
-    kinds = ", ".join(f"{kind} heads" for kind in ("trained", "truncated") if (table["kind"] == kind).any())
-    texts = ", ".join(sorted(table["text_name"].dropna().unique()))
+    kinds = ", ".join(f"{kind} heads" for kind in ("trained", "truncated") if kind in columns["kind"])
+    texts = ", ".join(sorted({name for name in columns["text_name"] if isinstance(name, str)}))
     tokens = table["tokens"].dropna()
     amount = f"{labels.step(tokens.max())} tokens" if len(tokens) else ""
     return inert(" · ".join(part for part in (shown, kinds, f"text {texts}" if texts else "", amount) if part))
