@@ -148,6 +148,7 @@ class Tabs:
         page = self.free.pop() if self.free else self.context.new_page()
         session = self.context.new_cdp_session(page)
         self.lent.append((page, session))
+        page.bring_to_front()  # one behind another is drawn once a second
         page.set_default_timeout(60_000)
         page.set_viewport_size(viewport)
         page.emulate_media(**MEDIA | media)
