@@ -31,6 +31,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",  # of one context: see `Tabs`
     "--js-flags=--no-opt --max-lazy --single-threaded-gc",  # pages live for seconds: to optimise code costs more
 ]
 MEASURED_LATER = 128  # the step of lab/w8 that no store of the tests holds
@@ -118,31 +119,92 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-@pytest.fixture
-def browse(chromium, request: pytest.FixtureRequest) -> Callable[..., object]:
-    """Open an address in a browser context of its own and wait until the page is drawn.
+VIEWPORT = {"width": 1280, "height": 1000}
+# No motion: what pulses while a page waits costs a processor more than the page does.
+MEDIA = {"color_scheme": "light", "reduced_motion": "reduce"}
 
-    prepare: a script that runs before those of the page. Contexts ask for no motion: what pulses while a page waits
-    costs a processor more than the page does.
+
+class Tabs:
+    """Tabs of a browser context that are lent to one test after the other, each time as empty as new ones.
+
+    To read and compile the scripts of a page takes most of the time of the first load in a context; a process of the
+    browser that has done so once need not do it again.
     """
 
-    def open_address(address: str, prepare: str | None = None, **context: object) -> object:
-        options = {"viewport": {"width": 1280, "height": 1000}, "accept_downloads": True, "reduced_motion": "reduce"}
-        opened = chromium.new_context(**options | context)
-        request.addfinalizer(opened.close)
-        page = opened.new_page()
+    def __init__(self, chromium) -> None:
+        self.context = chromium.new_context(accept_downloads=True)
+        self.free: list = []
+        self.lent: list = []  # each with the session that holds what was wished for it
+
+    def lend(
+        self,
+        prepare: str | None = None,
+        viewport: dict[str, int] = VIEWPORT,
+        has_touch: bool = False,
+        permissions: tuple[str, ...] = (),
+        **media: str,
+    ):
+        """prepare: a script that runs before those of the page."""
+        page = self.free.pop() if self.free else self.context.new_page()
+        session = self.context.new_cdp_session(page)
+        self.lent.append((page, session))
+        page.bring_to_front()  # one behind another is drawn once a second
         page.set_default_timeout(60_000)
+        page.set_viewport_size(viewport)
+        page.emulate_media(**MEDIA | media)
+        self.context.grant_permissions(list(permissions))
+        session.send("Emulation.setTouchEmulationEnabled", {"enabled": has_touch})
         if prepare:
-            page.add_init_script(prepare)
+            session.send("Page.enable")
+            session.send("Page.addScriptToEvaluateOnNewDocument", {"source": prepare})
+        return page
+
+    def take_back(self) -> None:
+        """All of them, without what their pages have stored; what else was opened is closed."""
+        for page, session in self.lent:
+            page.evaluate("localStorage.clear(); sessionStorage.clear()")
+            page.goto("about:blank")
+            session.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+            session.detach()  # with which the script goes
+            self.free.append(page)
+        self.lent.clear()
+        self.context.clear_cookies()
+        self.context.clear_permissions()
+        for page in self.context.pages:
+            if page not in self.free:
+                page.close()
+
+
+@pytest.fixture(scope="session")
+def tabs(chromium) -> Tabs:
+    return Tabs(chromium)
+
+
+@pytest.fixture
+def browse(chromium, tabs: Tabs) -> Iterator[Callable[..., object]]:
+    """Open an address in an empty tab and wait until the page is drawn; fresh: in a context that nothing was in."""
+    new: list[Tabs] = []
+
+    def open_address(address: str, fresh: bool = False, **wishes: object) -> object:
+        if fresh:
+            new.append(Tabs(chromium))
+        page = (new[-1] if fresh else tabs).lend(**wishes)
         page.goto(address)
         settled(page)
         return page
 
-    return open_address
+    yield open_address
+    tabs.take_back()
+    for each in new:
+        each.context.close()
+
+
+# Ends after the imports that the page has begun: only then are its own components more than their markup.
+ONE_MORE_IMPORT = "() => import(URL.createObjectURL(new Blob([''], {type: 'text/javascript'}))).then(() => true)"
 
 
 def settled(page) -> None:
-    """Wait until the script has run and every figure is drawn."""
+    """Wait until the script has run, every figure is drawn, and the components' scripts have run."""
     page.locator(".st-key-eyebrow p").first.wait_for()
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
     page.wait_for_function(
@@ -150,6 +212,7 @@ def settled(page) -> None:
         " [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every("
         "chart => chart.querySelector('.main-svg .cartesianlayer .subplot'))"
     )
+    page.evaluate(ONE_MORE_IMPORT)
     page.wait_for_timeout(150)
 
 

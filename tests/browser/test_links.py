@@ -20,7 +20,7 @@ def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
     link, seen = first.url, flags(first)
     assert address(first) == {"family": "pythia", "model": "14m", "models": "14m", "step": "5000", "view": "centred"}
 
-    second = browse(link)
+    second = browse(link, fresh=True)
     assert flags(second) == seen == {"step 5,000"}
     assert second.url == link
     assert second.get_by_role("radio", name="Centred").is_checked()
@@ -32,7 +32,7 @@ def test_a_pasted_link_shows_the_same_view_in_a_fresh_browser(browse, server):
 
 def test_the_first_deep_link_on_a_fresh_server_opens_its_page(browse, copied_cache, tmp_path):
     with serving(copied_cache, tmp_path / "fresh.log") as server:
-        page = browse(f"{server}/Anisotropy?family=pythia&model=31m&step=3000&view=centred")
+        page = browse(f"{server}/Anisotropy?family=pythia&model=31m&step=3000&view=centred", fresh=True)
         assert page.locator("h1").inner_text() == "Where do representations collapse?"
         assert flags(page) == {"step 3,000"}
         assert page.get_by_role("radio", name="Centred").is_checked()
