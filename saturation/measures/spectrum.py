@@ -145,8 +145,8 @@ def triangle(matrix: torch.Tensor, shift: Spectrum | None = None) -> NDArray[np.
     """R of a float64 QR factorisation of W less `shift`: W = QR, so that R has W's singular values, to eps * s_1.
 
     By two Cholesky factorisations where they can do it (Fukaya et al. 2014, "CholeskyQR2"; condition numbers up to some
-    1e7), which is products of matrices alone: a fifth of the time of the other, by Householder, at 512 columns, and half of it
-    at 1,024.
+    1e7). That is products of matrices alone: a fifth of the time of the other, by Householder, at 512 columns, and half
+    of it at 1,024.
     """
     factor = _cholesky_qr(matrix, shift)
     return _householder_qr(matrix, shift) if factor is None else factor
