@@ -14,7 +14,7 @@ from benchmarks.heads import heads_lines
 from benchmarks.kernels import anisotropy_line, spectrum_lines, text_line
 from benchmarks.ngram import ngram_lines
 from benchmarks.reading import range_line
-from benchmarks.sweeps import sweep_line
+from benchmarks.sweeps import sweep_lines
 from benchmarks.timing import HEADER, Line
 from benchmarks.weightwatcher import weightwatcher_lines
 
@@ -34,7 +34,7 @@ PARTS: dict[str, Callable[[], Iterator[Line]]] = {
     "text": _one(text_line),
     "heads": heads_lines,
     "reading": _one(range_line),
-    "sweep": _one(sweep_line),
+    "sweep": sweep_lines,
     "ngram": ngram_lines,
 }
 
