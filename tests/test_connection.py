@@ -9,9 +9,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from saturation.errors import StoreError
+from saturation.errors import StoreBusyError, StoreError
 from saturation.settings import ROOT
-from saturation.store import connection
+from saturation.store import Store, connection
+from saturation.store import store as store_module
 from saturation.store.connection import connect
 
 
@@ -117,3 +118,39 @@ def test_a_forked_process_makes_its_own(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 0
+
+
+class TestTogether:
+    """Several calls over one connection of a store."""
+
+    def test_the_file_is_opened_once_and_what_was_written_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = Store(make(tmp_path / "a.duckdb", 1), bundled=tmp_path / "none")
+        opened, before = [], store_module.connect
+        monkeypatch.setattr(store_module, "connect", lambda *given: opened.append(given[1]) or before(*given))
+        with store.together():
+            with store.write() as held:
+                held.execute("UPDATE main.numbers SET number = 2")
+            assert store.frame("SELECT number FROM main.numbers")["number"].tolist() == [2]
+        assert opened == [False]
+        assert number(store.path) == 2
+        assert opened == [False]
+
+    def test_another_thread_has_its_own_and_waits(self, tmp_path: Path) -> None:
+        store = Store(make(tmp_path / "a.duckdb", 1), wait_seconds=0.2, bundled=tmp_path / "none")
+        with ThreadPoolExecutor(1) as threads, store.together(), pytest.raises(StoreBusyError):
+            threads.submit(store.frame, "SELECT 1").result()
+
+    def test_after_an_error_the_next_opens_anew(self, tmp_path: Path) -> None:
+        store = Store(make(tmp_path / "a.duckdb", 1), bundled=tmp_path / "none")
+
+        def half() -> None:
+            with store.together(), store.write() as held:
+                held.begin()
+                held.execute("UPDATE main.numbers SET number = 2")
+                held.execute("SELECT nothing FROM nowhere")
+
+        with pytest.raises(StoreError):
+            half()
+        assert store.frame("SELECT number FROM main.numbers")["number"].tolist() == [1]

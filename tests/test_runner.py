@@ -20,6 +20,7 @@ from saturation.jobs.presence import Presence, Watch, lives, living
 from saturation.jobs.runner import Runner
 from saturation.settings import Settings
 from saturation.store import Store, queue
+from saturation.store import store as store_module
 from saturation.store.connection import connect
 from saturation.store.queue import Asked, Given, Outcome
 
@@ -108,6 +109,18 @@ class TestRunner:
         assert told[-1] == (5, 5)
         assert told == sorted(told)
         assert list(here.workers_path.iterdir()) == []
+
+    def test_the_store_is_written_once_a_turn(
+        self, here: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ending a job and giving out the next one, on every lane: whoever reads meanwhile is kept out once."""
+        request_id = queue.ask(store, "m", [asked(step) for step in range(5)])
+        opened, before = [], store_module.connect
+        monkeypatch.setattr(store_module, "connect", lambda *given: opened.append(given[1]) or before(*given))
+        first, other = Lane(lambda given: Outcome("done")), Lane(lambda given: Outcome("done"))
+        other.kinds = ("others",)
+        Runner(here, lambda presence: [first, other], request_id, report=lambda *told: None).run()
+        assert opened.count(False) <= 5 + 2  # a turn to begin with, one after each job, and giving back at the end
 
     def test_jobs_of_others_are_left_to_a_worker_without_a_request(self, here: Settings, store: Store) -> None:
         mine, theirs = queue.ask(store, "m", [asked(1)]), queue.ask(store, "n", [asked(2)])
