@@ -21,6 +21,8 @@ AT_ONCE = 2
 # for jobs of milliseconds as many as a second takes, since giving out and ending cost 0.1 s, however many they are.
 LEAST_AHEAD, MOST_AHEAD = 1, 8
 CONNECT_SECONDS = 15
+# Dask has its workers give memory back at once, and glibc then asks the system anew for every tensor above 128 kB.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": 2**28, "MALLOC_MMAP_THRESHOLD_": 2**25}
 
 
 class Lane(Protocol):
@@ -168,7 +170,8 @@ class LocalCluster(DaskLane):
 
         threads = max(1, CPU_COUNT // workers)
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        with dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": threads for name in names}):
+        environment = dict.fromkeys(names, threads) | MALLOC
+        with dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": to for name, to in environment.items()}):
             self._cluster = Cluster(
                 n_workers=workers,
                 threads_per_worker=AT_ONCE,
