@@ -111,13 +111,23 @@ class TestMonitor:
         assert found is not None
         assert [point.step for point in found.points] == list(range(9))
         last = found.points[-1]
-        exact = head_spectra(watched[1]).plain
+        exact = head_spectra(watched[1].get_output_embeddings().weight.detach()).plain
         assert last.singular_values == pytest.approx(exact.tolist(), rel=1e-12)
-        assert last.nats_per_token is not None
+        assert last.nats_per_token == pytest.approx(self._loss(watched[1]), abs=1e-5)
         assert len(last.layers) == 3
 
     @staticmethod
-    def _train(folder: Path | None) -> tuple[list[float], torch.Tensor]:
+    def _loss(net: torch.nn.Module) -> float:
+        """On the processor in float64: each token scored once, the end of text before all."""
+        net = net.cpu().double().eval()
+        text = torch.randint(0, 60, (8, 16), generator=torch.Generator().manual_seed(3)).reshape(-1)
+        inputs = torch.cat([torch.tensor([0]), text[:-1]]).reshape(8, 16)
+        with torch.no_grad():
+            logits = net(input_ids=inputs).logits.reshape(-1, 60)
+        return float(torch.nn.functional.cross_entropy(logits, text))
+
+    @staticmethod
+    def _train(folder: Path | None) -> tuple[list[float], GPTNeoXForCausalLM]:
         torch.manual_seed(0)
         config = GPTNeoXConfig(
             vocab_size=60,
@@ -143,4 +153,4 @@ class TestMonitor:
             losses.append(float(loss.detach()))
             if monitor:
                 monitor.step(step)
-        return losses, net.get_output_embeddings().weight.detach()
+        return losses, net

@@ -43,10 +43,8 @@ def heads_by_rank(
     traces = _lines(frame, "rank", metric, "rank %{x}<br>" + hover, span, theme)
     if (frame["kind"] == "own").any():
         traces.append(_meaning("its own head", "dot", theme))
-    own = frame[frame["kind"] == "own"]
-    wholes = dict(
-        zip(reversed(own["model"].tolist()), reversed(own[metric].tolist()), strict=True)
-    )  # the first of each
+    own = frame[frame["kind"] == "own"].drop_duplicates("model")
+    wholes = dict(zip(own["model"], own[metric], strict=True))
     for line in [trace for trace in traces if "legendgroup" in trace and trace["showlegend"]]:
         if line["legendgroup"] in wholes:
             traces.append(_level(ranks, factor * float(wholes[line["legendgroup"]]), line, hover))

@@ -158,7 +158,8 @@ def _cholesky_qr(matrix: torch.Tensor, shift: Spectrum | None) -> NDArray[np.flo
     if info:
         return None
     products = _row_products(matrix, shift, first)
-    if np.abs(np.triu(products) - np.eye(len(products))).max() > NEARLY_ORTHONORMAL:
+    away = np.abs(np.triu(products) - np.eye(len(products))).max()
+    if not away <= NEARLY_ORTHONORMAL:  # NaN is not, either
         return None
     second, info = lapack.dpotrf(products, lower=0)
     return None if info else blas.dtrmm(1.0, second, first)
