@@ -9,8 +9,9 @@ import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from benchmarks.timing import Line, compare
+from saturation.checkpoints.load import parts_of
 from saturation.measures.anisotropy import RunningAnisotropy, anisotropy
-from saturation.measures.forward_pass import Parts, measure_text, window_batches
+from saturation.measures.forward_pass import measure_text, window_batches
 from saturation.measures.spectrum import head_spectra
 
 VOCAB = 50304
@@ -91,7 +92,7 @@ def text_line() -> Line:
     def base(ids: torch.Tensor) -> torch.Tensor:
         return model.gpt_neox(input_ids=ids, use_cache=False).last_hidden_state
 
-    parts = Parts(base, tuple(model.gpt_neox.layers), model.lm_head, VOCAB, torch.device("cpu"))
+    parts = parts_of(model, "the model")
 
     @torch.inference_mode()
     def bare() -> float:
@@ -129,9 +130,7 @@ def _measure_small(count: int) -> int:
     )
     model = GPTNeoXForCausalLM(config).eval()
     tokens = torch.randint(0, 1024, (count,))
-    base = lambda ids: model.gpt_neox(input_ids=ids, use_cache=False).last_hidden_state  # noqa: E731
-    parts = Parts(base, tuple(model.gpt_neox.layers), model.lm_head, 1024, torch.device("cpu"))
-    measure_text(parts, tokens, 0, 256, words=1, utf8_bytes=1)
+    measure_text(parts_of(model, "the model"), tokens, 0, 256, words=1, utf8_bytes=1)
     # Not `ru_maxrss`: a new process takes that over from the one that started it.
     told = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(told.partition("VmHWM:")[2].split()[0]) * 1024

@@ -3,13 +3,16 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 
 from saturation.errors import InputError, NotFiniteError
 from saturation.measures import loss as loss_module
+from saturation.measures.head import Head
 from saturation.measures.loss import Loss, RunningLoss, count_words
 
 
@@ -60,6 +63,80 @@ def test_chunks_of_logits_do_not_change_it(monkeypatch: pytest.MonkeyPatch, room
     assert sum(seen) == 30
     assert found.nats_per_token == pytest.approx(whole.nats_per_token, rel=1e-12)
     assert found.accuracy == whole.accuracy
+
+
+def reference(head: Head, states: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
+    """Nats per token and accuracy by numpy in float64, from all logits at once."""
+    logits = states.double().numpy() @ head.weight.double().numpy().T
+    if head.bias is not None:
+        logits += head.bias.double().numpy()
+    if head.softcap:
+        logits = head.softcap * np.tanh(logits / head.softcap)
+    picked = logits[np.arange(len(targets)), targets]
+    losses = logsumexp(logits, axis=1) - picked
+    return float(losses.mean()), float((logits.argmax(1) == targets.numpy()).mean())
+
+
+@pytest.mark.parametrize("room", [1, 40, 41, 400, 100_000])
+@pytest.mark.parametrize(("bias", "softcap"), [(False, None), (True, None), (False, 2.0), (True, 2.0)])
+@pytest.mark.parametrize("scale", [0.1, 100.0])
+def test_a_head_is_taken_in_pieces_of_its_vocabulary(
+    monkeypatch: pytest.MonkeyPatch, room: int, bias: bool, softcap: float | None, scale: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    states, weight = (torch.randn(rows, 6, generator=generator) for rows in (40, 23))
+    head = Head(
+        weight * scale, torch.randn(23, generator=generator) * scale if bias else None, softcap and softcap * scale
+    )
+    targets = head(states).argmax(1)
+    targets[::2] = torch.randint(23, (20,), generator=generator)
+    monkeypatch.setattr(loss_module, "LOGITS_PER_CHUNK", room)
+    sums = RunningLoss()
+    sums.update(states[:0], targets[:0], head, 23)
+    sums.update(states, targets, head, 23)
+    nats, accuracy = reference(head, states, targets)
+    assert sums.nats / sums.tokens == pytest.approx(nats, rel=1e-6)
+    assert sums.correct / sums.tokens == accuracy
+    assert 0.4 < accuracy < 1
+
+
+@pytest.mark.parametrize("room", [4, 8, 12, 100])
+def test_of_equal_guesses_of_a_head_the_first_counts(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(loss_module, "LOGITS_PER_CHUNK", room)
+    head = Head(torch.tensor([[1.0], [3.0], [3.0], [2.0], [3.0]]))
+    for target in range(5):
+        sums = RunningLoss()
+        sums.update(torch.ones(4, 1), torch.full((4,), target), head, 5)
+        assert sums.correct == (4 if target == 1 else 0)
+
+
+@pytest.mark.parametrize("room", [3, 100])
+def test_tokens_that_a_head_rules_out(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(loss_module, "LOGITS_PER_CHUNK", room)
+    head = Head(torch.zeros(4, 1), torch.tensor([-math.inf, 0.0, -math.inf, 0.0]))
+    sums = RunningLoss()
+    sums.update(torch.ones(3, 1), torch.tensor([1, 1, 3]), head, 4)
+    assert sums.value(1, 1).nats_per_token == pytest.approx(math.log(2), rel=1e-6)
+    sums.update(torch.ones(1, 1), torch.tensor([2]), head, 4)
+    with pytest.raises(NotFiniteError):
+        sums.value(1, 1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("room", [1, 100])
+def test_a_head_that_holds_no_numbers(monkeypatch: pytest.MonkeyPatch, room: int, bad: float) -> None:
+    monkeypatch.setattr(loss_module, "LOGITS_PER_CHUNK", room)
+    sums = RunningLoss()
+    sums.update(torch.ones(1, 1), torch.tensor([0]), Head(torch.tensor([[0.0], [bad], [1.0]])), 3)
+    with pytest.raises(NotFiniteError):
+        sums.value(1, 1)
+
+
+def test_half_precision_of_a_head_is_summed_in_more() -> None:
+    sums = RunningLoss()
+    head = Head(torch.zeros(50, 2, dtype=torch.bfloat16))
+    sums.update(torch.ones(3000, 2, dtype=torch.bfloat16), torch.zeros(3000, dtype=torch.long), head, 50)
+    assert sums.nats / 3000 == pytest.approx(math.log(50), rel=1e-6)
 
 
 def test_batches_add_up() -> None:

@@ -47,7 +47,7 @@ class Lane:
     kinds = (plan.MEASURE,)
 
     def __init__(self, answer: Callable[[Given], Outcome | Exception], slots: int = 1) -> None:
-        self.answer, self.slots = answer, slots
+        self.answer, self.slots, self.at_once = answer, slots, slots
         self.started: list[str] = []
         self.stopped = threading.Event()
         self.closed = False

@@ -17,8 +17,8 @@ Ended = Callable[[Given, Outcome | Exception], None]
 Tell = Callable[[str, int, int, str], None]
 # One group computes while the next is read; a third would only hold memory.
 AT_ONCE = 2
-# More are given out already and wait their turn, so that writing the queue overlaps with computing: at least one, and
-# for jobs of milliseconds as many as a second takes, since giving out and ending cost 0.1 s, however many they are.
+# More are given out already and wait their turn, so that writing the queue overlaps with computing: at least one for
+# each worker, and for short jobs as many as a second takes, since giving out and ending cost 0.1 s, however many.
 LEAST_AHEAD, MOST_AHEAD = 1, 8
 CONNECT_SECONDS = 15
 # Dask has its workers give memory back at once, and glibc then asks the system anew for every tensor above 128 kB.
@@ -26,9 +26,15 @@ MALLOC = {"MALLOC_TRIM_THRESHOLD_": 2**28, "MALLOC_MMAP_THRESHOLD_": 2**25}
 
 
 class Lane(Protocol):
-    """A place that takes groups of some kinds, `slots` at a time, and calls back when one has ended."""
+    """A place that takes groups of some kinds, `slots` of them, and calls back when one has ended.
+
+    It works on `at_once` of them at the same time.
+    """
 
     kinds: tuple[str, ...]
+
+    @property
+    def at_once(self) -> int: ...
 
     @property
     def slots(self) -> int: ...
@@ -40,6 +46,21 @@ class Lane(Protocol):
     def close(self) -> None: ...
 
 
+class Pace:
+    """How long jobs have taken of late, and so how many to have in store."""
+
+    def __init__(self) -> None:
+        self._seconds = 1.0
+
+    def note(self, seconds: float) -> None:
+        self._seconds = 0.5 * self._seconds + 0.5 * seconds
+
+    @property
+    def ahead(self) -> int:
+        """Jobs that one worker does in a second."""
+        return min(MOST_AHEAD, max(LEAST_AHEAD, round(1.0 / max(self._seconds, 0.01))))
+
+
 class ThreadLane:
     """This process: reading the next checkpoint overlaps with computing the one before. tell: progress of a group."""
 
@@ -49,12 +70,16 @@ class ThreadLane:
         self._gate = threading.Lock()
         self._desk = perform.Desk(settings.cache, self._gate)
         self._stops: dict[str, threading.Event] = {}
-        self._seconds = 1.0
+        self._pace = Pace()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
 
     @property
+    def at_once(self) -> int:
+        return AT_ONCE
+
+    @property
     def slots(self) -> int:
-        return AT_ONCE + min(MOST_AHEAD, max(LEAST_AHEAD, round(1.0 / max(self._seconds, 0.01))))
+        return AT_ONCE + self._pace.ahead
 
     def start(self, given: Given, held: Mapping[str, Any], ended: Ended) -> None:
         stopped = self._stops[given.group_id] = threading.Event()
@@ -75,7 +100,7 @@ class ThreadLane:
         self._stops.pop(given.group_id, None)
         if not future.cancelled():
             outcome = future.result()
-            self._seconds = 0.5 * self._seconds + 0.5 * outcome.seconds
+            self._pace.note(outcome.seconds)
             ended(given, outcome)
 
     def stop(self, group_id: str) -> None:
@@ -111,11 +136,16 @@ class DaskLane:
             ) from error
         self._cache, self._most_bytes = cache, most_bytes
         self._futures: dict[str, Any] = {}
+        self._pace = Pace()
+
+    @property
+    def at_once(self) -> int:
+        return sum(self._client.nthreads().values())
 
     @property
     def slots(self) -> int:
         threads = self._client.nthreads()
-        return sum(threads.values()) + LEAST_AHEAD * len(threads)
+        return sum(threads.values()) + self._pace.ahead * len(threads)
 
     def start(self, given: Given, held: Mapping[str, Any], ended: Ended) -> None:
         future = self._client.submit(measure_there, given, frozenset(held), self._cache, self._most_bytes, pure=False)
@@ -125,7 +155,9 @@ class DaskLane:
     def _ended(self, given: Given, future: Any, ended: Ended) -> None:
         self._futures.pop(given.group_id, None)
         if future.status == "finished":
-            ended(given, future.result())
+            outcome = future.result()
+            self._pace.note(outcome.seconds)
+            ended(given, outcome)
         elif future.status == "error":
             error = future.exception()
             if type(error).__name__ == "KilledWorker":

@@ -2,6 +2,7 @@
 
 import queue as threads
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import TypeVar
@@ -21,6 +22,8 @@ Ended = list[tuple[Given, Outcome | Exception]]
 LOOK_SECONDS = 0.5
 # The dead are looked for even where nothing was written: their locks say so, not the store.
 WATCH_SECONDS = 2.0
+# What has ended is written together, so long as every lane has enough to do: a write costs 0.1 s, whatever it holds.
+GATHER_SECONDS = 1.0
 # Somebody else may keep the store locked for long; what was computed meanwhile is held, not lost.
 PATIENCE_SECONDS = 600.0
 
@@ -47,6 +50,7 @@ class Runner:
         self._presence = Presence(settings.workers_path)
         self._watch = Watch(settings.workers_path)
         self._ended: threads.Queue[tuple[Given, Outcome | Exception]] = threads.Queue()
+        self._unwritten: Ended = []
         self._flying: dict[str, Lane] = {}
         self._signature: tuple[int, ...] | None = None
         self._room = True
@@ -68,39 +72,40 @@ class Runner:
                 finally:
                     for lane in lanes:
                         lane.close()
-                    self._settle()
-                    self._patiently(lambda: queue.give_back(self._store, self._presence.worker))
+                    try:
+                        self._settle()
+                    finally:
+                        self._patiently(lambda: queue.give_back(self._store, self._presence.worker))
         except OSError as error:
             raise StoreError(f"The folder {self._presence.folder} cannot be written ({error.strerror}).") from error
 
     def _work(self, lanes: Sequence[Lane]) -> None:
         idle_since = time.monotonic()
-        ended: Ended = []
         while True:
-            if ended or self._room or self._changed():
-                for lane, group, held in self._turn(lanes, ended):
+            if self._unwritten or self._room or self._changed():
+                for lane, group, held in self._turn(lanes):
                     lane.start(group, held, lambda group, outcome: self._ended.put((group, outcome)))
             if self._flying:
                 idle_since = time.monotonic()
             self._tell()
             if not self._flying and self._finished(time.monotonic() - idle_since):
                 return
-            ended = self._wait(LOOK_SECONDS)
+            self._wait(LOOK_SECONDS, lanes)
 
     def _changed(self) -> bool:
         """Whether others may have written anything, or died."""
         return self._store.signature() != self._signature or time.monotonic() - self._watched >= WATCH_SECONDS
 
-    def _turn(self, lanes: Sequence[Lane], ended: Ended) -> list[tuple[Lane, Given, Mapping[str, object]]]:
+    def _turn(self, lanes: Sequence[Lane]) -> list[tuple[Lane, Given, Mapping[str, object]]]:
         """Write how groups ended, and take what is next: the store is opened once for all of it, where it can be.
 
         Raises what a lane ended with, once all others are written.
         """
-        room = bool(ended) or self._room
+        room = bool(self._unwritten) or self._room
 
         def turn() -> list[tuple[Lane, Given, Mapping[str, object]]]:
             with self._store.together() if room else nullcontext():
-                self._finish(ended)
+                self._finish()
                 self._look()
                 found = self._fill(lanes)
                 self._count()
@@ -110,7 +115,7 @@ class Runner:
         self._room = False
         self._signature = self._store.signature()  # our own writing is no news
         self._flying |= {group.group_id: lane for lane, group, _ in found}
-        _raise_failed(ended)
+        self._raise_failed()
         return found
 
     def _look(self) -> None:
@@ -143,29 +148,46 @@ class Runner:
         places = [(checkpoint.family, checkpoint.model, checkpoint.step) for checkpoint in at]
         return {key: {} for key in queries.measurement_ids(self._store, places)}
 
-    def _wait(self, seconds: float) -> Ended:
-        """Groups that have ended, after so long at most."""
-        ended = []
+    def _wait(self, seconds: float, lanes: Sequence[Lane] = ()) -> None:
+        """Wait so long for a group that ends, and then for others while the lanes have enough to do."""
         with suppress(threads.Empty):
-            ended.append(self._ended.get(timeout=seconds))
+            self._take(seconds)
+            until = time.monotonic() + GATHER_SECONDS
+            while self._busy(lanes):
+                self._take(max(0.0, until - time.monotonic()))
             while True:
-                ended.append(self._ended.get_nowait())
-        for given, _ in ended:
-            self._flying.pop(given.group_id, None)
-            self._presence.forget(given.group_id)
-        return ended
+                self._take(0)
 
-    def _finish(self, ended: Ended) -> None:
+    def _take(self, seconds: float) -> None:
+        """Note a group that has ended. Raises queue.Empty."""
+        given, outcome = self._ended.get(block=seconds > 0, timeout=seconds)
+        self._unwritten.append((given, outcome))
+        self._flying.pop(given.group_id, None)
+        self._presence.forget(given.group_id)
+
+    def _busy(self, lanes: Sequence[Lane]) -> bool:
+        """Whether all lanes that work have as much as they can do at once."""
+        flying = Counter(map(id, self._flying.values()))
+        return bool(flying) and all(flying[id(lane)] >= lane.at_once for lane in lanes if flying[id(lane)])
+
+    def _finish(self) -> None:
         """Write how groups ended: from then on their values are safe."""
-        good = [(given, outcome) for given, outcome in ended if isinstance(outcome, Outcome)]
+        good = [(given, outcome) for given, outcome in self._unwritten if isinstance(outcome, Outcome)]
         if good:
             queue.finish(self._store, self._presence.worker, good)
+        self._unwritten = [pair for pair in self._unwritten if isinstance(pair[1], Exception)]
 
     def _settle(self) -> None:
         """Write what has ended by now. Raises what a lane ended with."""
-        ended = self._wait(0)
-        self._patiently(lambda: self._finish(ended))
-        _raise_failed(ended)
+        self._wait(0)
+        self._patiently(self._finish)
+        self._raise_failed()
+
+    def _raise_failed(self) -> None:
+        failed, self._unwritten = self._unwritten, []
+        for _, outcome in failed:
+            if isinstance(outcome, Exception):
+                raise outcome
 
     def _finished(self, idle: float) -> bool:
         if self._request_id is None:
@@ -199,9 +221,3 @@ class Runner:
         answer = attempts(action)
         self._presence.note("")
         return answer
-
-
-def _raise_failed(ended: Ended) -> None:
-    for _, outcome in ended:
-        if isinstance(outcome, Exception):
-            raise outcome

@@ -21,6 +21,11 @@ class Head:
         """What follows the linear map, on scores of any shape."""
         return self.softcap * torch.tanh(scores / self.softcap) if self.softcap else scores
 
+    def piece(self, first: int, last: int) -> "Head":
+        """The head of the tokens from `first` up to, not including, `last`; shares the weights."""
+        bias = None if self.bias is None else self.bias[first:last]
+        return Head(self.weight[first:last], bias, self.softcap)
+
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Logits (n, vocab_size) of states (n, hidden_size)."""
         return self.finish(torch.nn.functional.linear(states, self.weight, self.bias))

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import torch
 
 from saturation.errors import InputError, NotFiniteError
+from saturation.measures.head import Head
 
 # Logits of one chunk: 2^22 float32 values are 16 MiB, which the passes over them find in a processor's cache.
 LOGITS_PER_CHUNK = 2**22
+LOWEST = -1e30  # stands for minus infinity, whose difference with itself would be NaN
 # On a GPU few large chunks: 256 MiB each.
 LOGITS_PER_CHUNK_ON_GPU = 2**26
 
@@ -58,8 +60,13 @@ class RunningLoss:
     ) -> None:
         """Score the states (n, hidden_size) against the targets (n,), a chunk of logits at a time.
 
-        logits: maps states (k, hidden_size) to float logits (k, vocab_size).
+        logits: maps states (k, hidden_size) to float logits (k, vocab_size). A `Head` on the CPU is taken in pieces of
+        the vocabulary, so that its weights are read once for all states; anything else in pieces of the states.
         """
+        if isinstance(logits, Head) and states.device.type == "cpu":
+            if len(states):
+                self._by_vocabulary(states, targets, logits)
+            return
         most = LOGITS_PER_CHUNK if states.device.type == "cpu" else LOGITS_PER_CHUNK_ON_GPU
         rows = max(1, most // vocab_size)
         for start in range(0, len(states), rows):
@@ -68,10 +75,33 @@ class RunningLoss:
             picked, top = scores.gather(1, wanted[:, None])[:, 0], scores.amax(1)
             # argmax over everything would take longer than the losses; only ties need it.
             hits = torch.nonzero(picked == top)[:, 0]
-            self.correct += int((scores[hits].argmax(1) == wanted[hits]).sum()) if len(hits) else 0
-            losses = (scores - top[:, None]).exp_().sum(1).log_().sub_(picked - top)
-            self.nats += float(losses.sum(dtype=torch.float64))
-            self.tokens += len(wanted)
+            correct = int((scores[hits].argmax(1) == wanted[hits]).sum()) if len(hits) else 0
+            self._add((scores - top[:, None]).exp_().sum(1).log_().sub_(picked - top), correct)
+
+    def _by_vocabulary(self, states: torch.Tensor, targets: torch.Tensor, head: Head) -> None:
+        """The largest logit of each state so far, and the sum of the exponentials of all less that one."""
+        width = max(1, LOGITS_PER_CHUNK // len(states))
+        top = torch.full((len(states),), LOWEST)
+        total = torch.zeros(len(states), dtype=torch.float64)
+        picked, leads = torch.zeros_like(top), torch.zeros(len(states), dtype=torch.bool)
+        for first in range(0, len(head.weight), width):
+            scores = head.piece(first, first + width)(states).float()
+            largest = scores.amax(1)
+            inside = torch.nonzero((targets >= first) & (targets < first + width))[:, 0]
+            own = scores[inside, targets[inside] - first]
+            picked[inside] = own
+            # Of equal guesses the first counts: nothing before the target may be as large.
+            hits = inside[(own == largest[inside]) & (own > top[inside])]
+            leads[hits] = scores[hits].argmax(1) == targets[hits] - first
+            above = torch.maximum(top, largest)
+            total = total * (top - above).exp_() + scores.sub_(above[:, None]).exp_().sum(1)
+            top = above
+        self._add(total.log_() + (top - picked), int((leads & (picked == top)).sum()))
+
+    def _add(self, losses: torch.Tensor, correct: int) -> None:
+        self.nats += float(losses.sum(dtype=torch.float64))
+        self.correct += correct
+        self.tokens += len(losses)
 
     def value(self, words: int, utf8_bytes: int) -> Loss:
         """The loss of the text whose scored part has this many words and bytes.
