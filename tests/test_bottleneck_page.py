@@ -33,6 +33,12 @@ def opened(**address: str) -> AppTest:
     return app
 
 
+def unfolded(app: AppTest, key: str) -> AppTest:
+    """The page once a fold of it was opened."""
+    app.session_state[key] = True
+    return app.run()
+
+
 def figures(app: AppTest) -> list[dict]:
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
@@ -107,7 +113,7 @@ class TestWidths:
 class TestModes:
     def test_a_demonstration_starts_nothing(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SATURATION_MODE", "demo")
-        app = opened(toy_rank="8")
+        app = unfolded(unfolded(opened(toy_rank="8"), "count-corpus"), "measure-heads")
         assert {button.label for button in app.button} <= {"Save"}
         assert len(app.text_input) == 0
 
@@ -115,7 +121,9 @@ class TestModes:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SATURATION_MODE", "public")
-        assert len(opened().text_input) == 0
+        app = unfolded(opened(), "count-corpus")
+        assert len(app.get("file_uploader")) == 1
+        assert len(app.text_input) == 0
 
 
 def press(app: AppTest, label: str):
@@ -123,8 +131,13 @@ def press(app: AppTest, label: str):
 
 
 class TestJobs:
-    def test_without_the_weights_there_is_nothing_to_press(self, store: Store) -> None:
+    def test_what_is_closed_is_not_made(self, store: Store) -> None:
         app = opened()
+        assert not any(button.label.startswith(("Train at", "Truncate at", "Count")) for button in app.button)
+        assert len(unfolded(app, "count-corpus").text_input) == 2
+
+    def test_without_the_weights_there_is_nothing_to_press(self, store: Store) -> None:
+        app = unfolded(opened(), "measure-heads")
         assert press(app, "Train at step 10,000").disabled
         assert press(app, "Truncate at 0 other steps").disabled
         assert any("are not on this machine; choose another step" in caption.value for caption in app.caption)
@@ -132,7 +145,7 @@ class TestJobs:
     def test_what_is_started(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         started = []
         monkeypatch.setattr(board, "start", lambda settings, *job: started.append(job))
-        app = opened(family="lab", model="w8", step="30000", toy_rank="8")
+        app = unfolded(opened(family="lab", model="w8", step="30000", toy_rank="8"), "measure-heads")
         assert press(app, "Truncate at step 30,000").disabled is False
         press(app, "Train at step 30,000").click().run()
         press(app, "Train its widths").click().run()

@@ -161,9 +161,10 @@ def _corpora(path: str, signature: tuple[int, ...]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Wide:
-    """What corpora ask for: rows of the widths by corpus, and what a larger vocabulary does, in words."""
+    """What corpora ask for: rows of the widths by corpus, that of the largest vocabulary, what a larger one does."""
 
     table: pd.DataFrame
+    largest: "pd.Series[Any]"
     growth: list[str]
 
 
@@ -177,7 +178,9 @@ def wide(names: tuple[str, ...], error: float) -> Wide:
 def _wide(path: str, signature: tuple[int, ...], names: tuple[str, ...], error: float) -> Wide:
     curves = corpora()
     curves = curves[curves["label"].isin(names)]
-    return Wide(widths.calculator(curves, error), widths.growth(curves, error))
+    table = widths.calculator(curves, error)
+    largest = int(curves["vocabulary"].to_numpy().argmax())
+    return Wide(table, table.iloc[largest], widths.growth(curves, error))
 
 
 def playground() -> pd.DataFrame:

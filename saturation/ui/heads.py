@@ -144,7 +144,12 @@ def _form(view: View) -> None:
     chosen, settings = view.selection, data.settings()
     if settings.mode == "demo" or chosen.step is None:
         return
-    with st.expander(f"Measure heads of {view.shown}", icon=":material/play_circle:"):
+    place = st.expander(
+        f"Measure heads of {view.shown}", key="measure-heads", icon=":material/play_circle:", on_change="rerun"
+    )
+    if not place.open:  # what it asks of the store would be asked at every step
+        return
+    with place:
         st.caption(
             "Truncated: one pass over the family's text, no training. Trained: W = A B on the frozen last states of a "
             "text, for each rank at four learning rates; minutes for small models. Results appear as they are done; "

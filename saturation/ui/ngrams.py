@@ -1,5 +1,6 @@
 """n-gram W-error on the Bottleneck page: figure 7 of the paper and the width calculator."""
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from saturation.settings import Settings
 from saturation.ui import data
 from saturation.ui.chart import chart, slug
 from saturation.ui.frame import View
+from saturation.ui.memory import kept
 from saturation.ui.words import inert, plain
 
 TITLE = "What rank a corpus asks for"
@@ -30,10 +32,12 @@ def section(view: View) -> None:
         st.caption("No corpus is counted yet.")
         _form(view)
         return
+    opened = data.store()
+    store = str(opened.path), opened.signature()
     shown = st.multiselect(
         "Corpora",
         list(curves["label"]),
-        default=newest(curves),
+        default=newest(*store),
         key=f"corpora-{len(curves)}",  # anew, with its default, once another one is counted
         placeholder="Choose corpora",
     )
@@ -43,26 +47,44 @@ def section(view: View) -> None:
             error = view.number(
                 "error", "W-error to reach", HALF, 0.05, "The share of the n-gram matrix that a width may lose."
             )
-    kept = curves[curves["label"].isin(shown)]
-    points = cache(lambda: widths.points(kept))
+    some = chosen(*store, tuple(shown))
+    points = cache(lambda: widths.points(some.curves))
     chart(
         lambda theme: ngram_curves.plain(points(), scale=view.selection.rank_axis, error=error, theme=theme),
         points,
-        f"{len(kept)} matrices",
+        f"{len(some.curves)} matrices",
         "The least relative error that any model of a hidden size (x) makes on the corpus's n-gram probabilities. "
         "Dotted verticals: hidden sizes of known models (1k is 1,024). A band is the "
         "uncertainty of a stochastic estimate.",
-        inert(" · ".join(_provenance(kept))),
+        some.provenance,
         title=TITLE,
         method="ngram",
         depends=(tuple(shown), view.selection.rank_axis, error),
     )
-    calculator(kept, error)
+    calculator(tuple(some.curves["label"]), error)
     _form(view)
 
 
-def newest(curves: pd.DataFrame) -> list[str]:
+@dataclass(frozen=True)
+class Chosen:
+    """The curves of some corpora, and what they were counted from, in words."""
+
+    curves: pd.DataFrame
+    provenance: str
+
+
+@kept(32)
+def chosen(path: str, signature: tuple[int, ...], names: tuple[str, ...]) -> Chosen:
+    """The curves of these labels."""
+    curves = data.corpora()
+    curves = curves[curves["label"].isin(names)]
+    return Chosen(curves, inert(" · ".join(_provenance(curves))))
+
+
+@kept(4)
+def newest(path: str, signature: tuple[int, ...]) -> list[str]:
     """Labels of the curves measured last, in their own order."""
+    curves = data.corpora()
     last = curves.sort_values("measured_at", ascending=False, kind="stable").head(SHOWN).index
     return list(curves.loc[sorted(last), "label"])
 
@@ -74,14 +96,13 @@ def _provenance(curves: pd.DataFrame) -> list[str]:
     return [*parts, f"order {orders}", methods, "every observed context counts once"] if len(curves) else parts
 
 
-def calculator(curves: pd.DataFrame, error: float) -> None:
+def calculator(names: tuple[str, ...], error: float) -> None:
     """How wide: a sentence and a row for each corpus and tokenizer; what a larger vocabulary does."""
-    if curves.empty:
+    if not names:
         return
     st.subheader("How wide must the next model be?", anchor=False)
-    found = data.wide(tuple(curves["label"]), error)
-    table = found.table
-    most = table.assign(vocabulary=curves["vocabulary"].to_numpy()).sort_values("vocabulary").to_dict("records")[-1]
+    found = data.wide(names, error)
+    table, most = found.table, found.largest
     st.markdown(
         f"**{plain(most['label'])}**: a W-error of {error:.2f} needs a hidden size of **{most['width']:,}**; as wide: "
         f"{most['as_wide']}."
@@ -112,7 +133,10 @@ def _form(view: View) -> None:
     settings = data.settings()
     if settings.mode == "demo":
         return
-    with st.expander("Count another corpus", icon=":material/play_circle:"), st.form("corpus", border=False):
+    place = st.expander("Count another corpus", key="count-corpus", icon=":material/play_circle:", on_change="rerun")
+    if not place.open:  # its ten fields would be made anew at every step
+        return
+    with place, st.form("corpus", border=False):
         left, right = st.columns(2, gap="medium")
         local = settings.mode == "local"
         kinds = ["txt", "md", "jsonl", *(["gz"] if local else [])]  # of a packed file the size tells little

@@ -1,6 +1,6 @@
 """The playground on the Bottleneck page: a language of known rank, and what each width loses of it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 import streamlit as st
@@ -13,6 +13,7 @@ from saturation.measures.playground import CLOSED, Bound, RankedLanguage
 from saturation.ui import data
 from saturation.ui.chart import chart
 from saturation.ui.frame import View
+from saturation.ui.memory import kept
 from saturation.ui.words import inert, plain
 
 TITLE = "A language of known rank"
@@ -34,22 +35,46 @@ def section(view: View) -> None:
     slot = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         asked = {name: _field(view, name) for name in FIELDS}
-    rows = trained(data.playground(), asked)
+    opened = data.store()
+    found = trained(str(opened.path), opened.signature(), tuple(asked.items()))
     with slot:
-        if rows.empty:
+        if found.rows.empty:
             st.subheader(TITLE, anchor=False)
             st.caption("No width is trained on this language yet: it takes a worker less than a minute at the default.")
         else:
-            _figure(view, rows)
-    _start(asked, rows)
+            _figure(found)
+    _start(asked, found.rows)
 
 
-def trained(rows: pd.DataFrame, asked: dict[str, float]) -> pd.DataFrame:
-    """The widths trained on the language asked for, by the version in force."""
-    kept = rows["version"] == VERSION
-    for name, value in asked.items():
-        kept &= rows[name] == value
-    return rows[kept].sort_values("width", ignore_index=True)
+@dataclass(frozen=True)
+class Trained:
+    """The widths trained on a language, the bound fitted to them, and what to say of them."""
+
+    rows: pd.DataFrame
+    bound: Bound | None
+    name: str
+    provenance: str
+    answer: str
+
+
+@kept(32)
+def trained(path: str, signature: tuple[int, ...], asked: tuple[tuple[str, float], ...]) -> Trained:
+    """What is trained on the language asked for, by the version in force."""
+    rows = data.playground()
+    wanted = rows["version"] == VERSION
+    for name, value in asked:
+        wanted &= rows[name] == value
+    rows = rows[wanted].sort_values("width", ignore_index=True)
+    if rows.empty:
+        return Trained(rows, None, "", "", "")
+    found = judged(list(rows.itertuples()))
+    name = ", ".join(f"{FIELDS[name][0].lower()} {rows[name].iloc[0]:g}" for name in FIELDS)
+    provenance = (
+        f"{len(rows)} of {len(default_widths(int(rows['rank'].iloc[0])))} widths · "
+        f"entropy {rows['entropy'].iloc[0]:.4f} nats · trained in {rows['seconds'].sum():.0f} s · "
+        f"{inert(rows['software'].iloc[0])}"
+    )
+    return Trained(rows, found, name, provenance, answer(rows, found))
 
 
 def _field(view: View, name: str) -> float:
@@ -59,25 +84,23 @@ def _field(view: View, name: str) -> float:
     return value if name in KEYS else round(value)
 
 
-def _figure(view: View, rows: pd.DataFrame) -> None:
-    found = judged(list(rows.itertuples()))
+def _figure(found: Trained) -> None:
+    rows, bound = found.rows, found.bound
     chart(
         lambda theme: playground_figure.plain(
-            rows, found.constant if found else None, found.fitted_on if found else (), theme=theme
+            rows, bound.constant if bound else None, bound.fitted_on if bound else (), theme=theme
         ),
         lambda: rows,
-        ", ".join(f"{FIELDS[name][0].lower()} {rows[name].iloc[0]:g}" for name in FIELDS),
+        found.name,
         "Context vectors of width d and a linear head, trained freely on the exact distribution: what stays above the "
         "entropy is the bottleneck and nothing else. The gap closes where d reaches R. Dashed: the bound of Theorem "
         "5.3, its constant fitted on the two ringed widths.",
-        f"{len(rows)} of {len(default_widths(int(rows['rank'].iloc[0])))} widths · "
-        f"entropy {rows['entropy'].iloc[0]:.4f} nats · trained in {rows['seconds'].sum():.0f} s · "
-        f"{inert(rows['software'].iloc[0])}",
+        found.provenance,
         title=TITLE,
         method="playground",
         still=True,
     )
-    st.markdown(answer(rows, found))
+    st.markdown(found.answer)
 
 
 def answer(rows: pd.DataFrame, found: Bound | None) -> str:
