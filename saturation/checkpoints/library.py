@@ -1,13 +1,19 @@
-"""The checkpoints of a family: those of the lab on this machine, those that a repository on the hub lists. No torch."""
+"""The checkpoints of a family: those of the lab on this machine, those that a repository on the hub lists. No torch.
+
+The hub's client is imported where a repository is asked for: the dashboard starts without it.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from saturation.checkpoints import hub
 from saturation.checkpoints.layout import step_folders
 from saturation.families import registry, steps
 from saturation.families.model import Checkpoint
 from saturation.families.registry import HUB
 from saturation.settings import BUNDLED
+
+if TYPE_CHECKING:
+    from saturation.checkpoints.hub_listing import Refs
 
 LAB = "lab"
 
@@ -41,7 +47,7 @@ def repository(family: str, model: str) -> str | None:
     return stated.repository if stated else None
 
 
-def _published(family: str, model: str, repo: str, refs: hub.Refs) -> dict[int | None, Checkpoint]:
+def _published(family: str, model: str, repo: str, refs: "Refs") -> dict[int | None, Checkpoint]:
     entry = None if family == HUB else registry.family(family)
     return {
         step: Checkpoint(family, model, step, source=repo, revision=revision.name, commit=revision.commit)
@@ -53,6 +59,8 @@ def checkpoints(cache: Path, family: str, model: str) -> dict[int | None, Checkp
     """The checkpoints of a model by step, without asking the hub: the lab's, or the last listing of a repository."""
     if family == LAB:
         return _lab(cache, model)
+    from saturation.checkpoints import hub
+
     repo = repository(family, model)
     refs = hub.last_refs(repo, cache) if repo else None
     return _published(family, model, repo, refs) if repo and refs else {}
@@ -69,6 +77,8 @@ def list_checkpoints(
     repo = repository(family, model)
     if family == LAB or repo is None:
         return checkpoints(cache, family, model)
+    from saturation.checkpoints import hub
+
     connection = hub.Connection(hub.Patience.from_environment().at_most(seconds)) if seconds else None
     return _published(family, model, repo, hub.refs(repo, cache, refresh, connection=connection))
 
@@ -81,6 +91,8 @@ def at_revision(cache: Path, family: str, model: str, revision: str) -> Checkpoi
     repo = repository(family, model)
     if repo is None:
         return None
+    from saturation.checkpoints import hub
+
     commit = hub.refs(repo, cache).commit(revision)
     parsed = steps.parse(revision, steps.COMMON_PATTERNS) if family == HUB else None
     return Checkpoint(family, model, parsed[0] if parsed else None, source=repo, revision=revision, commit=commit)

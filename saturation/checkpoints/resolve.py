@@ -4,7 +4,8 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from saturation.checkpoints import hub, library, local
+from saturation.checkpoints import library, local
+from saturation.checkpoints.hub_errors import HubError
 from saturation.errors import InputError
 from saturation.families import registry
 from saturation.families.model import Checkpoint
@@ -57,7 +58,7 @@ def _of_stranger(target: str, family: str, cache: Path, refresh: bool) -> list[C
         raise registry.unknown(f"folder {target} and no family", family, known)
     try:
         return _of_repository(target, cache, refresh)
-    except hub.HubError as error:
+    except HubError as error:
         raise InputError(
             f"There is no folder {target} and no family '{family}', and as a hub repository: {error}"
         ) from error
