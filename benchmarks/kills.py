@@ -38,9 +38,9 @@ class Report:
     drains: Counter[str] = field(default_factory=Counter)
 
 
-def checkpoints(folder: Path, count: int) -> Path:
-    """A lab run of so many checkpoints, trained now."""
-    config = replace(RunConfig.from_name("w16"), name="drill", steps=count - 1, checkpoint_every=1, extra_steps=())
+def checkpoints(folder: Path, count: int, like: str = "w16") -> Path:
+    """A lab run of so many checkpoints, trained now; like: the run whose settings it takes."""
+    config = replace(RunConfig.from_name(like), name="drill", steps=count - 1, checkpoint_every=1, extra_steps=())
     return train(config, folder)
 
 

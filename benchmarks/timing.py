@@ -31,7 +31,7 @@ class Line:
     met: bool | None = None
     unit: Unit = "s"
 
-    def aimed(self, target: str, met: bool, note: str = "") -> "Line":
+    def aimed(self, target: str, met: bool | None, note: str = "") -> "Line":
         """The same line with its target, and more to say."""
         return replace(self, target=target, met=met, note=", ".join(part for part in (self.note, note) if part))
 
