@@ -27,7 +27,7 @@ PARTS: dict[str, Callable[[], Iterator[Line]]] = {
     "start": dashboard.start_lines,
     "pages": dashboard.page_lines,
     "store": _one(dashboard.store_line),
-    "visitors": _one(dashboard.visitors_line),
+    "visitors": dashboard.visitors_lines,
     "spectra": spectrum_lines,
     "weightwatcher": weightwatcher_lines,
     "anisotropy": _one(anisotropy_line),

@@ -1,6 +1,7 @@
 """`python -m benchmarks.visitors [VISITORS] [SECONDS]`: many visitors of one dashboard at once, beside one alone.
 
-Each opens a page, reads it for two seconds on average, moves the step twice, and goes on to another page.
+Each opens a page, looks at it for a while, moves the step twice, and goes on to another page: once at the pace of
+readers, ten seconds a view on average, and once at a pace that fills one process, two seconds a view.
 """
 
 import asyncio
@@ -17,17 +18,19 @@ from benchmarks.visitor import Seen, Server, path_of, serving, visit
 from saturation.store import Store
 from saturation.ui.pages import PAGES
 
-VISITORS, SECONDS, THINKING = 50, 20.0, 2.0
+VISITORS, SECONDS = 50, 20.0
+READING, HURRYING = 10.0, 2.0  # seconds that a visitor looks at a view, on average
 CLICKS_A_PAGE = 3
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """So many visitors: pages seen, seconds until each was there (median, 95 and 99 of 100), errors, share of one
-    processor that the server took, and its memory in MB before and after.
+    """So many visitors, each of whom looks at a view for so many seconds: pages seen, seconds until each was there
+    (median, 95 and 100 of 100), errors, share of one processor that the server took, its memory in MB before and after.
     """
 
     visitors: int
+    thinking: float
     seen: int
     median: float
     tail: float
@@ -38,11 +41,11 @@ class Crowd:
     after: float
 
 
-async def _browse(port: int, number: int, until: float) -> list[Seen]:
+async def _browse(port: int, number: int, until: float, thinking: float) -> list[Seen]:
     """One visitor, until the clock of the loop says so."""
     random, clock = np.random.default_rng(number), asyncio.get_running_loop().time
     seen: list[Seen] = []
-    await asyncio.sleep(random.uniform(0, THINKING))
+    await asyncio.sleep(random.uniform(0, thinking))
     visitor = await visit(port)
     while clock() < until:
         page = path_of(PAGES[int(random.integers(len(PAGES)))].path)
@@ -50,24 +53,25 @@ async def _browse(port: int, number: int, until: float) -> list[Seen]:
         for _ in range(CLICKS_A_PAGE):
             address = {"family": "pythia", "model": model, "step": str(STEPS[int(random.integers(len(STEPS)))])}
             seen.append(await visitor.see(page, address))
-            await asyncio.sleep(random.exponential(THINKING))
+            await asyncio.sleep(random.exponential(thinking))
             if clock() > until:
                 break
     await visitor.leave()
     return seen
 
 
-async def _crowd(server: Server, visitors: int, seconds: float) -> Crowd:
+async def _crowd(server: Server, visitors: int, thinking: float, seconds: float) -> Crowd:
     before, cpu = server.megabytes(), server.cpu()
     until = asyncio.get_running_loop().time() + seconds
     found = await asyncio.gather(
-        *(_browse(server.port, number, until) for number in range(visitors)), return_exceptions=True
+        *(_browse(server.port, number, until, thinking) for number in range(visitors)), return_exceptions=True
     )
     failed = [f"{type(each).__name__}: {each}" for each in found if isinstance(each, BaseException)]
     seen = [page for each in found if not isinstance(each, BaseException) for page in each]
     median, tail, longest = np.quantile([page.seconds for page in seen], [0.5, 0.95, 1.0])
     return Crowd(
         visitors,
+        thinking,
         len(seen),
         float(median),
         float(tail),
@@ -79,14 +83,18 @@ async def _crowd(server: Server, visitors: int, seconds: float) -> Crowd:
     )
 
 
-def crowds(sizes: tuple[int, ...] = (1, VISITORS), seconds: float = SECONDS, port: int = 8598) -> Iterator[Crowd]:
-    """One visitor, then all, on a store of ten models with 154 checkpoints whose pages have been opened once."""
+def crowds(visitors: int = VISITORS, seconds: float = SECONDS, port: int = 8598) -> Iterator[Crowd]:
+    """One visitor in a hurry, then all at either pace, on a store of ten models with 154 checkpoints.
+
+    Its pages have been opened once. Readers are watched for twice as long, as they see fewer pages.
+    """
     with tempfile.TemporaryDirectory() as folder:
         fill(Store(Path(folder) / "measurements.duckdb"))
         with serving(Path(folder), port) as server:
             asyncio.run(_open_all(server))
-            for size in sizes:
-                yield asyncio.run(_crowd(server, size, seconds))
+            yield asyncio.run(_crowd(server, 1, HURRYING, seconds))
+            yield asyncio.run(_crowd(server, visitors, READING, 2 * seconds))
+            yield asyncio.run(_crowd(server, visitors, HURRYING, seconds))
 
 
 async def _open_all(server: Server) -> None:
@@ -99,12 +107,12 @@ async def _open_all(server: Server) -> None:
 
 def main(visitors: int = VISITORS, seconds: float = SECONDS) -> None:
     """Print a line for one visitor and a line for all."""
-    print("| visitors | pages | median | 95 % | longest | errors | server's processor | memory |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for item in crowds((1, visitors), seconds):
-        times = (item.median, item.tail, item.longest)
+    print("| visitors | a view every | pages | median | 95 % | longest | errors | server's processor | memory |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for item in crowds(visitors, seconds):
+        times = " | ".join(f"{1000 * value:,.0f} ms" for value in (item.median, item.tail, item.longest))
         print(
-            f"| {item.visitors} | {item.seen} | {' | '.join(f'{1000 * value:,.0f} ms' for value in times)} "
+            f"| {item.visitors} | {item.thinking:g} s | {item.seen} | {times} "
             f"| {len(item.errors)} | {item.busy:.0%} of one | {item.before:,.0f} to {item.after:,.0f} MB |",
             flush=True,
         )
