@@ -10,7 +10,7 @@ from saturation.checkpoints import library
 from saturation.families import registry
 from saturation.jobs import hosting, presets
 from saturation.jobs.presets import Preset
-from saturation.ui import coverage, data
+from saturation.ui import coverage, data, turns
 from saturation.ui.pages import named
 from saturation.ui.words import plain
 
@@ -115,7 +115,7 @@ def unlisted(offer: "Offer", known: Mapping[str, pd.DataFrame]) -> None:
     st.caption(f"Which checkpoints there are of {plain(few)} is not known here yet.")
     count = f"{len(names)} model{'' if len(names) == 1 else 's'}"
     if st.button(f"List the checkpoints of {count}", key=offer.field("list"), icon=":material/cloud_sync:"):
-        with st.spinner("Asking the hub"):
+        with st.spinner("Asking the hub"), turns.aside():
             for name in names:
                 hosting.list_published(data.settings(), offer.family, name, LISTING_SECONDS)
         st.rerun()

@@ -7,6 +7,7 @@ from saturation.checkpoints import hub, library
 from saturation.jobs import hosting
 from saturation.jobs.kept import words
 from saturation.settings import Settings
+from saturation.ui import turns
 
 LISTING_SECONDS = 10.0
 
@@ -35,6 +36,6 @@ def listing(settings: Settings, family: str, model: str, known: pd.DataFrame) ->
     text.caption(" ".join(part for part in (f"On the hub as `{repo}`, {when}.", cost(known)) if part))
     label = "List again" if refs else "List checkpoints"
     if button.button(label, icon=":material/cloud_sync:", width="stretch"):
-        with st.spinner("Asking the hub"):
+        with st.spinner("Asking the hub"), turns.aside():
             hosting.list_published(settings, family, model, LISTING_SECONDS)
         st.rerun()

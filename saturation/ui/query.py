@@ -7,7 +7,7 @@ from saturation.errors import SaturationError
 from saturation.jobs.hosting import PRIVATE
 from saturation.store import console
 from saturation.store.console_tables import TABLES, examples
-from saturation.ui import data, downloads
+from saturation.ui import data, downloads, turns
 from saturation.ui.words import plain
 
 TEXT, PICKED, ANSWER, FAILED = "sql", "sql-example", "_sql_answer", "_sql_failed"
@@ -62,7 +62,7 @@ def _run() -> None:
     state[ANSWER], state[FAILED] = None, None
     local = data.settings().mode == "local"
     try:
-        with st.spinner("Running the query"):
+        with st.spinner("Running the query"), turns.aside():
             state[ANSWER] = (
                 console.ask(data.store(), state[TEXT], places=True)
                 if local

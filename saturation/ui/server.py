@@ -11,6 +11,7 @@ from streamlit.web import cli as streamlit
 
 from saturation import settings
 from saturation.families import registry
+from saturation.ui import turns
 
 # As app.py imports them: a first visitor who comes too early waits for the one that is under way, never overtakes.
 NEEDED = ("figures", "ui.controls", "ui.frame", "ui.lab", "ui.runs", "ui.tiles")
@@ -24,6 +25,7 @@ def serve(options: Sequence[str]) -> None:
     # Before the first element of a process streamlit looks whether it runs in a Python prompt, at the cost of reading
     # the source of every module that is loaded.
     delta_generator._use_warning_has_been_displayed = True
+    turns.take_turns()
     streamlit.main.main(["run", str(settings.ROOT / "app.py"), *options], prog_name="streamlit")
 
 
