@@ -55,7 +55,7 @@ def quiet_transformers() -> None:
 
 def preload() -> None:
     """Import what a measurement needs of transformers: its names are found when first used, not safe among threads."""
-    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: F401
+    from transformers import AutoConfig, AutoModelForCausalLM, modeling_utils  # noqa: F401
 
 
 def _config(path: Path) -> Any:

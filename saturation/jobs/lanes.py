@@ -1,10 +1,13 @@
 """Where jobs are done: on threads of this process, or on the workers of a Dask cluster. Both use the same code."""
 
 import atexit
+import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +21,11 @@ Tell = Callable[[str, int, int, str], None]
 # One group computes while the next is read; a third would only hold memory.
 AT_ONCE = 2
 # More are given out already and wait their turn, so that writing the queue overlaps with computing: at least one for
-# each worker, and for short jobs as many as a second takes, since giving out and ending cost 0.1 s, however many.
-LEAST_AHEAD, MOST_AHEAD = 1, 8
+# each worker, and for short jobs as many as two seconds take, since giving out and ending cost 0.1 s, however many.
+LEAST_AHEAD, MOST_AHEAD = 1, 16
+AHEAD_SECONDS = 2.0
 CONNECT_SECONDS = 15
+FORKED = "forkserver"
 # Dask has its workers give memory back at once, and glibc then asks the system anew for every tensor above 128 kB.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": 2**28, "MALLOC_MMAP_THRESHOLD_": 2**25}
 
@@ -57,8 +62,8 @@ class Pace:
 
     @property
     def ahead(self) -> int:
-        """Jobs that one worker does in a second."""
-        return min(MOST_AHEAD, max(LEAST_AHEAD, round(1.0 / max(self._seconds, 0.01))))
+        """Jobs that one worker does in AHEAD_SECONDS; the time of each holds its waiting for the one beside it."""
+        return min(MOST_AHEAD, max(LEAST_AHEAD, round(AT_ONCE * AHEAD_SECONDS / max(self._seconds, 0.01))))
 
 
 class ThreadLane:
@@ -192,18 +197,51 @@ def _end_quietly() -> None:
     atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 
+def warm_up(workers: int) -> None:
+    """Start the process that worker processes will be copies of: it reads torch and transformers once for all of them.
+
+    Called early, it does so while this process reads what it needs itself. Where the system cannot do that, each worker
+    reads them for itself.
+    """
+    if workers > 1 and FORKED in multiprocessing.get_all_start_methods():
+        multiprocessing.set_forkserver_preload(["saturation.jobs.warm"])
+        with _environment(_of_workers(workers)):
+            forkserver.ensure_running()
+
+
+def _of_workers(workers: int) -> dict[str, str]:
+    """Environment of each of so many worker processes: its share of the processors, and its memory kept."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return {name: str(value) for name, value in (dict.fromkeys(names, threads) | MALLOC).items()}
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Processes that are started meanwhile have these variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 class LocalCluster(DaskLane):
     """Worker processes on this machine; each may use its share of the memory and of the processor's cores."""
 
     def __init__(self, workers: int, cache: Path) -> None:
+        warm_up(workers)
         import dask
-        from dask.system import CPU_COUNT
         from distributed import LocalCluster as Cluster
 
-        threads = max(1, CPU_COUNT // workers)
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        environment = dict.fromkeys(names, threads) | MALLOC
-        with dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": to for name, to in environment.items()}):
+        how = FORKED if FORKED in multiprocessing.get_all_start_methods() else "spawn"
+        config = {f"distributed.nanny.pre-spawn-environ.{name}": to for name, to in _of_workers(workers).items()}
+        with dask.config.set(config | {"distributed.worker.multiprocessing-method": how}):
             self._cluster = Cluster(
                 n_workers=workers,
                 threads_per_worker=AT_ONCE,

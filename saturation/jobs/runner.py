@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.5
 # The dead are looked for even where nothing was written: their locks say so, not the store.
 WATCH_SECONDS = 2.0
 # What has ended is written together, so long as every lane has enough to do: a write costs 0.1 s, whatever it holds.
-GATHER_SECONDS = 1.0
+GATHER_SECONDS = 2.0
 # Somebody else may keep the store locked for long; what was computed meanwhile is held, not lost.
 PATIENCE_SECONDS = 600.0
 

@@ -13,7 +13,7 @@ from saturation.errors import InputError
 from saturation.families import registry
 from saturation.families.model import Checkpoint
 from saturation.jobs import plan
-from saturation.jobs.lanes import lanes_for
+from saturation.jobs.lanes import lanes_for, warm_up
 from saturation.jobs.presets import Preset
 from saturation.jobs.request import Request
 from saturation.jobs.runner import Runner
@@ -130,6 +130,8 @@ def sweep(
     """
     if not checkpoints:
         return SweepResult()
+    if dask is None:
+        warm_up(workers)
     store = Store(settings.store_path)
     jobs = plan.jobs(checkpoints, request)
     request_id = queue.ask(store, plan.title(checkpoints), jobs, force=force)
