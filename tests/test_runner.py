@@ -122,6 +122,38 @@ class TestRunner:
         Runner(here, lambda presence: [first, other], request_id, report=lambda *told: None).run()
         assert opened.count(False) <= 5 + 2  # a turn to begin with, one after each job, and giving back at the end
 
+    @pytest.mark.parametrize(
+        ("at_once", "seconds", "written"), [(1, 60.0, [4]), (1, 0.0, [1, 1, 1, 1]), (3, 60.0, [2, 1, 1])]
+    )
+    def test_what_ends_is_gathered_while_there_is_enough_to_do(
+        self,
+        here: Settings,
+        store: Store,
+        monkeypatch: pytest.MonkeyPatch,
+        at_once: int,
+        seconds: float,
+        written: list[int],
+    ) -> None:
+        """Four jobs that end one after the other, all given out; what waits for an idle lane would take a minute."""
+        monkeypatch.setattr(runner, "GATHER_SECONDS", seconds)
+        finish, sizes = queue.finish, []
+
+        def counted(store: Store, worker: str, ended: list) -> None:
+            sizes.append(len(ended))
+            finish(store, worker, ended)
+
+        def answer(given: Given) -> Outcome:
+            time.sleep(0.7 * int(given.target.partition("@")[2]))
+            return Outcome("done")
+
+        monkeypatch.setattr(queue, "finish", counted)
+        request_id = queue.ask(store, "m", [asked(step) for step in (1, 2, 3, 4)])
+        lane = Lane(answer, slots=4)
+        lane.at_once = at_once
+        work(here, lane, request_id)
+        assert sizes == written
+        assert states(store, request_id) == ["done"] * 4
+
     def test_jobs_of_others_are_left_to_a_worker_without_a_request(self, here: Settings, store: Store) -> None:
         mine, theirs = queue.ask(store, "m", [asked(1)]), queue.ask(store, "n", [asked(2)])
         work(here, Lane(lambda given: Outcome("done")), mine)

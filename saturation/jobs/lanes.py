@@ -211,8 +211,10 @@ def warm_up(workers: int) -> None:
 
 def _of_workers(workers: int) -> dict[str, str]:
     """Environment of each of so many worker processes: its share of the processors, and its memory kept."""
+    from dask.system import CPU_COUNT  # of a container its share, not the machine's
+
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, CPU_COUNT // workers)
     return {name: str(value) for name, value in (dict.fromkeys(names, threads) | MALLOC).items()}
 
 

@@ -17,12 +17,12 @@ import torch
 from saturation.errors import InputError, NotFiniteError
 from saturation.measures import spectrum
 from saturation.measures.head import Head
+from saturation.measures.loss import LOWEST
 
 ROWS, COLUMNS = 1024, 512  # of a tile on the CPU: 2 MiB of logits
 COLUMNS_ON_GPU = 16384
 # exp(60) times any vocabulary is far from float32's end, and exp(-40) far from where it loses digits.
 BARE = -40.0, 60.0
-LOWEST = -1e30  # stands for minus infinity, whose difference with itself would be NaN
 
 
 @dataclass(frozen=True)
