@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.pages import TEXT, fill
 from saturation.families import registry
-from saturation.store import Store, queries
+from saturation.store import Store, queries, summary
 from saturation.store.queries import training
 
 SMALL, LARGE = 10_000, 1_000_000
@@ -54,9 +54,10 @@ def fill_up(store: Store, measurements: int) -> None:
         connection.execute(
             f"""
             CREATE TEMP TABLE crowd AS
-            SELECT i, md5('checkpoint ' || i) AS checkpoint_id FROM range({checkpoints}) t(i);
+            SELECT i, md5('checkpoint ' || i) AS checkpoint_id, 'crowd' || (i % {FAMILIES}) AS of_family
+            FROM range({checkpoints}) t(i);
             INSERT INTO checkpoints BY NAME
-            SELECT checkpoint_id, 'crowd' || (i % {FAMILIES}) AS family, 'm' || (i // {FAMILIES} % {MODELS}) AS model,
+            SELECT checkpoint_id, of_family AS family, 'm' || (i // {FAMILIES} % {MODELS}) AS model,
                    i // {FAMILIES * MODELS} AS step, 'benchmark' AS source, checkpoint_id AS content_id,
                    64 AS hidden_size, 4 AS layers, 1000 AS vocab_size, 100000 AS parameters
             FROM crowd;
@@ -67,24 +68,25 @@ def fill_up(store: Store, measurements: int) -> None:
             connection.execute(
                 f"""
                 CREATE OR REPLACE TEMP TABLE of_measure AS
-                SELECT i, checkpoint_id, md5('{measure} ' || i) AS measurement_id FROM crowd;
+                SELECT i, checkpoint_id, md5('{measure} ' || i) AS measurement_id, of_family FROM crowd;
                 INSERT INTO measurements BY NAME
                 SELECT measurement_id, checkpoint_id, '{measure}' AS measure, 1 AS version, {text} AS text_id,
                        'float32' AS dtype, 1000 AS tokens, 'cpu' AS device, TIMESTAMPTZ '2026-01-01' AS measured_at,
-                       1.0 AS seconds, 1 AS bytes_read, 'benchmark' AS software, i + 1 AS written
+                       1.0 AS seconds, 1 AS bytes_read, 'benchmark' AS software, i + 1 AS written, of_family
                 FROM of_measure
                 """
             )
             for name in SCALARS[measure]:
                 connection.execute(
-                    f"INSERT INTO scalars BY NAME SELECT measurement_id, '{name}' AS name, i % 97 / 97 AS value "
-                    "FROM of_measure"
+                    f"INSERT INTO scalars BY NAME SELECT measurement_id, '{name}' AS name, i % 97 / 97 AS value, "
+                    "of_family FROM of_measure"
                 )
             for name in SERIES.get(measure, ()):
                 connection.execute(
                     f"INSERT INTO series BY NAME SELECT measurement_id, '{name}' AS name, "
-                    '[i % 7 / 7, 0.5, 0.4, 0.3, 0.2]::DOUBLE[] AS "values" FROM of_measure'
+                    '[i % 7 / 7, 0.5, 0.4, 0.3, 0.2]::DOUBLE[] AS "values", of_family FROM of_measure'
                 )
+        summary.refresh_all(connection)
 
 
 def asked() -> list[tuple[str, tuple[Any, ...]]]:

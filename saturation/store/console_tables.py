@@ -120,6 +120,21 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "imported_at": "when it came here (UTC)",
         },
     ),
+    "models": (
+        "One row a model: its shape and what is held of it, counted as pages do",
+        {
+            "family": "such as lab, pythia, local",
+            "model": "name in its family",
+            "parameters": "in all",
+            "hidden_size": "width d",
+            "layers": "number of layers",
+            "vocab_size": "rows of the head V",
+            "checkpoints": "steps held",
+            "measured": "steps with a spectrum",
+            "first_step": "smallest training step",
+            "last_step": "largest training step",
+        },
+    ),
     "checkpoints": ("One row a set of weights, also those measured again since", _CHECKPOINT),
     "measurements": ("One row a measure of a checkpoint, with its provenance", _MEASUREMENT),
     "scalars": (

@@ -267,6 +267,36 @@ def m007_family(connection: Connection) -> None:
         )
 
 
+@migration
+def m008_models(connection: Connection) -> None:
+    """What is held of each model, kept beside the rows that it is told of (see `summary`): menus read it at once.
+
+    The view tells it from `checkpoints` and `measurements`, with `current_checkpoints`' choice among weights of a step.
+    """
+    connection.execute(
+        """
+        CREATE VIEW computed_models AS
+        WITH measured AS (
+            SELECT of_family, checkpoint_id, max(written) AS place, max(measured_at) AS last,
+                   bool_or(measure = 'spectrum') AS spectrum
+            FROM measurements GROUP BY of_family, checkpoint_id
+        ), current AS (
+            SELECT c.*, m.spectrum FROM checkpoints c
+            LEFT JOIN measured m ON m.of_family = c.family AND m.checkpoint_id = c.checkpoint_id
+            QUALIFY row_number() OVER (
+                PARTITION BY c.family, c.model, c.step
+                ORDER BY m.place DESC NULLS LAST, m.last DESC NULLS LAST, c.checkpoint_id
+            ) = 1
+        )
+        SELECT family, model, max(parameters) AS parameters, max(hidden_size) AS hidden_size, max(layers) AS layers,
+               max(vocab_size) AS vocab_size, count(*) AS checkpoints, count(*) FILTER (spectrum) AS measured,
+               min(coalesce(step, 0)) AS first_step, max(coalesce(step, 0)) AS last_step
+        FROM current GROUP BY family, model;
+        CREATE TABLE models AS SELECT * FROM computed_models;
+        """
+    )
+
+
 def applied(connection: Connection) -> set[str]:
     """Names of the steps that the file has had."""
     held = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'").fetchall()

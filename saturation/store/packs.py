@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from saturation.errors import PackError
-from saturation.store import pack_file, pack_rows
+from saturation.store import pack_file, pack_rows, summary
 from saturation.store.pack_file import MANIFEST
 from saturation.store.places import without_places
 from saturation.store.tables import (
@@ -212,6 +212,7 @@ def add(connection: duckdb.DuckDBPyConnection, pack: Path, tables: Mapping[str, 
         else:
             wanted = " WHERE measurement_id IN (SELECT measurement_id FROM added)"
             connection.execute(INSERT_VALUES.format(table=name) + wanted)
+    summary.refresh(connection, models(tables))
     connection.execute("INSERT OR REPLACE INTO packs VALUES (?, ?, now())", [pack.name, fingerprint(pack)])
     added = connection.execute("SELECT count(*) FROM added").fetchall()[0][0]
     connection.commit()

@@ -19,7 +19,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from saturation.errors import StoreError
-from saturation.store import migrations
+from saturation.store import migrations, summary
 from saturation.store.tables import OF_MEASUREMENTS
 
 log = logging.getLogger(__name__)
@@ -169,6 +169,7 @@ def _salvage(kept: Path, new: Path) -> tuple[int, int | None]:
                 f"UPDATE {table} SET of_family = m.of_family FROM measurements m "
                 f"WHERE m.measurement_id = {table}.measurement_id"
             )
+        summary.refresh_all(connection)
         recovered = int(connection.execute("SELECT count(*) FROM measurements").fetchall()[0][0])
     return recovered, None if total is None else total - recovered
 

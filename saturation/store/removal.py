@@ -20,7 +20,7 @@ def _rows(chosen: str) -> tuple[tuple[str, str], ...]:
     return (
         *((table, measurements) for table in OF_MEASUREMENTS),
         ("measurements", checkpoints),
-        *((table, chosen) for table in ("checkpoints", "evaluations", "doubts")),
+        *((table, chosen) for table in ("checkpoints", "models", "evaluations", "doubts")),
     )
 
 

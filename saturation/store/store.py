@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from saturation.errors import DamagedStoreError, StoreError
 from saturation.settings import BUNDLED
-from saturation.store import migrations, packs, recovery
+from saturation.store import migrations, packs, recovery, summary
 from saturation.store.connection import WAIT_SECONDS, connect
 from saturation.store.records import Evaluation, Measurement, NgramCurve, PlaygroundRow
 from saturation.store.tables import INSERT_VALUES, OF_MEASUREMENTS, PLAIN_COLUMNS, SCHEMAS, UNIQUE
@@ -257,6 +257,7 @@ def write_measurements(connection: duckdb.DuckDBPyConnection, rows: Sequence[Mea
         connection.register("incoming", tables[name])
         connection.execute(f"DELETE FROM {name} WHERE measurement_id IN (SELECT measurement_id FROM written)")
         connection.execute(INSERT_VALUES.format(table=name))
+    summary.refresh(connection, {(row.checkpoint.family, row.checkpoint.model) for row in rows})
 
 
 def _upsert(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

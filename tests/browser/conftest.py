@@ -20,6 +20,7 @@ import dashboard_store
 
 from saturation.checkpoints import library
 from saturation.settings import ROOT
+from saturation.store import summary
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -99,6 +100,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
             connection.execute(
                 f"DELETE FROM {table} WHERE measurement_id NOT IN (SELECT measurement_id FROM measurements)"
             )
+        summary.refresh_all(connection)
     return folder
 
 

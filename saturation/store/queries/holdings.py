@@ -10,33 +10,7 @@ from saturation.store.store import Store
 
 def models(store: Store) -> pd.DataFrame:
     """One row per (family, model): its shape, checkpoints known, with a spectrum, first and last step."""
-    return store.frame(
-        """
-        WITH several AS (SELECT family, model, step FROM checkpoints GROUP BY ALL HAVING count(*) > 1),
-        twice AS (
-            SELECT c.* FROM checkpoints c SEMI JOIN several s
-            ON c.family = s.family AND c.model = s.model AND c.step IS NOT DISTINCT FROM s.step
-        ), older AS (  -- what `current_checkpoints` leaves out; few have two weights of a step: only they are sorted
-            SELECT c.checkpoint_id FROM twice c LEFT JOIN (
-                SELECT checkpoint_id, max(written) AS place, max(measured_at) AS last
-                FROM measurements SEMI JOIN twice USING (checkpoint_id) GROUP BY ALL
-            ) m USING (checkpoint_id)
-            QUALIFY row_number() OVER (
-                PARTITION BY c.family, c.model, c.step
-                ORDER BY m.place DESC NULLS LAST, m.last DESC NULLS LAST, c.checkpoint_id
-            ) > 1
-        )
-        SELECT c.family, c.model, max(c.parameters) AS parameters, max(c.hidden_size) AS hidden_size,
-               max(c.layers) AS layers, max(c.vocab_size) AS vocab_size, count(*) AS checkpoints,
-               count(*) FILTER (done) AS measured,
-               min(coalesce(c.step, 0)) AS first_step, max(coalesce(c.step, 0)) AS last_step
-        FROM (
-            SELECT *, checkpoint_id IN (SELECT checkpoint_id FROM measurements WHERE measure = 'spectrum') AS done
-            FROM checkpoints ANTI JOIN older USING (checkpoint_id)
-        ) c
-        GROUP BY c.family, c.model ORDER BY c.family, parameters, c.model
-        """
-    )
+    return store.frame("SELECT * FROM models ORDER BY family, parameters, model")
 
 
 def steps(store: Store) -> pd.DataFrame:
