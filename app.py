@@ -24,6 +24,7 @@ def follow_click() -> None:
 
 view = open_page(OVERVIEW)
 chosen = view.selection
+data.begin_spectra(chosen.family, chosen.model)
 with reported():
     trajectory = data.trajectory(chosen.family, (chosen.model,))
     if chosen.step is None:
@@ -31,7 +32,7 @@ with reported():
         st.stop()
     metric = data.metric(chosen.family, chosen.metric)
     curve = data.curve(chosen.family, (chosen.model,), metric.name)
-    run = verdict_card(view, trajectory, curve, metric)
+    run = verdict_card(view, metric)
     lab.about(view)
     spectra = data.spectra(chosen.family, chosen.model)
     view.toolbar(spectra)

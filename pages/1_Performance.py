@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from saturation.ui import data, empty, performance, thresholds
+from saturation.ui import empty, performance, thresholds, verdicts
 from saturation.ui.data import reported
 from saturation.ui.frame import open_page
 from saturation.ui.law import law_section
@@ -16,8 +16,8 @@ with reported():
     view.toolbar()
     shown = performance.read(view)
     chosen = view.selection
-    verdicts = data.verdicts(chosen.family, chosen.models, shown.metric.name, thresholds.in_force(view))
-    performance.along_training(view, shown, verdicts)
-    performance.verdict_table(view, shown, verdicts)
+    found = verdicts.table(chosen.family, chosen.models, shown.metric.name, thresholds.in_force(view))
+    performance.along_training(view, shown, found)
+    performance.verdict_table(view, shown, found)
     law_section(view, shown)
     performance.table_one(view)

@@ -16,6 +16,7 @@ from saturation.figures.theme import LIGHT, Theme
 PANELS = ("loss", "anisotropy", "entropy", "map")
 SHARES = (0.27, 0.2, 0.2, 0.33)
 GAP = 0.062
+DRAWN = ["step", "doubtful", "anisotropy", "centred_anisotropy", "singular_entropy", "centred_singular_entropy"]
 HEIGHT = 880
 
 
@@ -58,6 +59,8 @@ def linked_figure(
     values = trajectory.assign(value=trajectory["nats_per_token"]) if curve is None else curve
     if trajectory.empty and spectra.empty and values.empty:
         return parts.empty(theme, "Nothing is measured for this model yet.", HEIGHT // 2)
+    # What is drawn of these wide frames: to pick rows costs by the column.
+    trajectory, values = trajectory[DRAWN], values[["step", "value", "floor", "doubtful"]]
     figure = parts.blank(
         theme,
         HEIGHT,
@@ -108,9 +111,10 @@ def _line(frame: pd.DataFrame, column: str, scale: StepScale, *, markers: bool =
 
 
 def _hollow(figure: Plain, frame: pd.DataFrame, column: str, yaxis: str, scale: StepScale, colour: str) -> None:
-    doubtful = frame[frame[column].notna() & frame["doubtful"].notna()]
-    if doubtful.empty:
+    chosen = frame[column].notna() & frame["doubtful"].notna()
+    if not chosen.any():
         return
+    doubtful = frame[chosen]
     figure.add_traces(
         scatter(
             x=positions(doubtful["step"], scale),

@@ -2,9 +2,10 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -16,11 +17,8 @@ from saturation.families import registry
 from saturation.families.model import Checkpoint
 from saturation.jobs import catalogue, hosting, widths
 from saturation.jobs import metrics as performance
-from saturation.jobs.judgements import Judgements
 from saturation.jobs.memory import Sizes
 from saturation.jobs.metrics import Metric
-from saturation.jobs.verdict import judge_run, verdict_table
-from saturation.measures.verdict import RunVerdict, Thresholds
 from saturation.settings import Settings
 from saturation.store import Store, queries
 from saturation.ui import provenance as sources
@@ -112,6 +110,20 @@ def trajectory(family: str, models: tuple[str, ...] | None = None) -> pd.DataFra
 
 def spectra(family: str, model: str) -> pd.DataFrame:
     return _ask("spectra", family, model)
+
+
+def begin_spectra(family: str, model: str) -> None:
+    """Have the spectra read beside what the page does first: the database takes long, and needs no Python for it.
+
+    What goes wrong is told to whoever asks for them.
+    """
+    store()  # open, if it was not: a thread of its own cannot say that it is being opened
+
+    def read() -> None:
+        with suppress(Exception):
+            spectra(family, model)
+
+    Thread(target=read, name="spectra", daemon=True).start()
 
 
 def layer_anisotropy(family: str, models: tuple[str, ...] | None = None) -> pd.DataFrame:
@@ -343,36 +355,6 @@ def span(family: str) -> tuple[float, float] | None:
     held = measured_models()
     counts = held.loc[(held["family"] == family) & (held["parameters"] > 0), "parameters"]
     return None if counts.empty else (float(counts.min()), float(counts.max()))
-
-
-def verdicts(family: str, models: tuple[str, ...], metric: str, thresholds: Thresholds) -> pd.DataFrame:
-    """One row a model (`jobs.verdict.verdict_table`)."""
-    opened = store()
-    found = _verdicts(str(opened.path), opened.signature(), family, models, metric, thresholds)
-    return found.copy(deep=False)
-
-
-@kept(64)
-def _verdicts(
-    path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], name: str, thresholds: Thresholds
-) -> pd.DataFrame:
-    judge = Judgements.of(store()).judge
-    asked = curve(family, models, name), trajectory(family, models), metric(family, name)
-    return verdict_table(*asked, thresholds, judge)
-
-
-def judged(family: str, model: str, metric: str, thresholds: Thresholds) -> tuple[RunVerdict, int]:
-    """The verdict on one run, and the doubtful checkpoints left out of it (`jobs.verdict.judge_run`)."""
-    opened = store()
-    return _judged(str(opened.path), opened.signature(), family, model, metric, thresholds)
-
-
-@kept(64)
-def _judged(
-    path: str, signature: tuple[int, ...], family: str, model: str, name: str, thresholds: Thresholds
-) -> tuple[RunVerdict, int]:
-    own, judge = (model,), Judgements.of(store()).judge
-    return judge_run(curve(family, own, name), trajectory(family, own), metric(family, name), thresholds, judge)
 
 
 @contextmanager

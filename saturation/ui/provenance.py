@@ -6,35 +6,34 @@ from saturation.figures import labels
 from saturation.ui.words import inert
 
 MEASURES = {"spectrum": "spectrum", "anisotropy": "anisotropy", "loss": "loss", "alignment": "alignment"}
+TOLD = ["family", "model", "step", "measure", "version", "text_name", "tokens", "dtype", "measured_at"]
 
 
 def line(provenance: pd.DataFrame, measures: tuple[str, ...], models: tuple[str, ...]) -> str:
     """Checkpoints, text, tokens, dtype, measure versions and date of the measurements a figure shows."""
-    rows = provenance[provenance["measure"].isin(measures) & provenance["model"].isin(models)]
+    rows = provenance.loc[provenance["measure"].isin(measures) & provenance["model"].isin(models), TOLD]
     if rows.empty:
         return "Nothing measured yet."
     family = rows["family"].iloc[0]
     named = list(rows["model"].unique())
     who = f"{family}/{named[0]}" if len(named) == 1 else f"{family}: {', '.join(named)}"
-    checkpoints = len(rows[["model", "step"]].drop_duplicates())
+    checkpoints = len(set(zip(rows["model"], rows["step"], strict=True)))
     parts = [
         f"{who} · {checkpoints} checkpoint{'s' if checkpoints != 1 else ''}, steps "
         f"{labels.step(rows['step'].min())}–{labels.step(rows['step'].max())}"
         if checkpoints > 1
         else f"{who} · 1 checkpoint, step {labels.step(rows['step'].iloc[0])}"
     ]
-    texts = rows.dropna(subset=["text_name"])
+    texts = rows["text_name"].dropna()
     if not texts.empty:
-        tokens = texts["tokens"].dropna()
+        tokens = rows.loc[texts.index, "tokens"].dropna()
         amount = f", {labels.step(tokens.max())} tokens" if not tokens.empty else ""
-        parts.append(f"text {', '.join(texts['text_name'].unique())}{amount}")
+        parts.append(f"text {', '.join(texts.unique())}{amount}")
     parts.append(", ".join(rows["dtype"].dropna().unique()))
-    parts.append(
-        ", ".join(
-            f"{measure} v{'/'.join(dict.fromkeys(group['version'].astype(str)))}"
-            for measure, group in rows.groupby("measure", sort=False)
-        )
-    )
+    versions: dict[str, list[str]] = {}
+    for measure, version in dict.fromkeys(zip(rows["measure"], rows["version"], strict=True)):
+        versions.setdefault(measure, []).append(str(version))
+    parts.append(", ".join(f"{measure} v{'/'.join(held)}" for measure, held in versions.items()))
     parts.append(f"measured {_days(rows['measured_at'])}")
     return inert(" · ".join(part for part in parts if part))
 

@@ -5,7 +5,7 @@ import streamlit as st
 
 from saturation.figures import labels
 from saturation.jobs.metrics import LOSS
-from saturation.ui import data, lab, thresholds
+from saturation.ui import data, lab, thresholds, verdicts
 from saturation.ui.frame import View
 from saturation.ui.selection import group_of
 
@@ -19,7 +19,7 @@ def ranking(view: View) -> None:
     metric = data.metric(chosen.family, chosen.metric)
     if len(models) < 2 or metric.higher_is_better is None:
         return
-    found = data.verdicts(chosen.family, models, metric.name, thresholds.in_force(view))
+    found = verdicts.table(chosen.family, models, metric.name, thresholds.in_force(view))
     st.subheader(f"All {len(found)} runs, by how much they got worse", anchor=False)
     st.caption(
         f"Last {metric.label} against the best. {thresholds.rule(view)} What is worse without that is not called "

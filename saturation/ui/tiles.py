@@ -9,9 +9,8 @@ from saturation.errors import InputError
 from saturation.figures import labels
 from saturation.jobs.metrics import Metric
 from saturation.measures.verdict import RunVerdict
-from saturation.ui import data, thresholds
+from saturation.ui import data, thresholds, verdicts
 from saturation.ui.frame import View
-from saturation.ui.verdict import verdict
 
 BADGES = {
     "turned": (":material/trending_up:", "orange", "saturating"),
@@ -21,16 +20,15 @@ BADGES = {
 }
 
 
-def verdict_card(view: View, trajectory: pd.DataFrame, curve: pd.DataFrame, metric: Metric) -> RunVerdict | None:
+def verdict_card(view: View, metric: Metric) -> RunVerdict | None:
     """What the measurements of the model say, in words and numbers; None for a metric that cannot be judged."""
     chosen = view.selection
     with st.container(border=True, key="verdict", gap="xsmall"):
         try:
-            run, doubtful = data.judged(chosen.family, chosen.model, metric.name, thresholds.in_force(view))
+            run, found = verdicts.of_run(chosen.family, chosen.model, metric.name, thresholds.in_force(view))
         except InputError as error:
             st.markdown(f"#### No verdict\n{data.said(error)}")
             return None
-        found = verdict(run, doubtful, curve, trajectory, metric)
         icon, colour, word = BADGES[found.state]
         title, button = st.columns([5, 1], vertical_alignment="top")
         title.markdown(f"#### {found.headline} :{colour}-badge[{icon} {word}]")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from saturation.figures import labels
@@ -13,6 +14,7 @@ from saturation.measures.verdict import RunVerdict
 
 RECENT = 0.9  # share of training after which the best value counts as recent
 EARLY = 0.02  # share of training whose transients are no minimum: a random head has the flattest spectrum of all
+TOLD = ("anisotropy", "centred_anisotropy", "singular_entropy")
 
 State = Literal["turned", "falling", "level", "unknown"]
 HEADLINES: dict[str, str] = {
@@ -38,8 +40,9 @@ def verdict(found: RunVerdict, doubtful: int, curve: pd.DataFrame, trajectory: p
 
     found, doubtful: `jobs.verdict.judge_run`; curve, trajectory: what it judged.
     """
-    sure = trajectory[trajectory["doubtful"].isna()].sort_values("step")
-    values = curve[curve["doubtful"].isna()].sort_values("step")
+    # Of wide frames the few columns that are told of: each row that is picked out costs by the column.
+    sure = trajectory.loc[trajectory["doubtful"].isna(), ["step", *TOLD]].sort_values("step")
+    values = curve.loc[curve["doubtful"].isna(), ["step", "value", "floor"]].sort_values("step")
     state = _state(found.performance, values)
     headline = HEADLINES[state].format(metric=metric.label)
     if state == "falling" and found.performance and found.performance.best_step < values["step"].iloc[-1]:
@@ -95,39 +98,45 @@ def _values(values: pd.DataFrame, metric: Metric) -> str | None:
 
 
 def _anisotropy(sure: pd.DataFrame, values: pd.DataFrame, metric: Metric) -> str | None:
-    rows = sure[sure["anisotropy"].notna()]
-    if rows.empty:
+    steps, seen = _along(sure, "anisotropy")
+    if not seen.size:
         return None
-    last, low = rows.iloc[-1], _least(rows, "anisotropy")
-    text = f"Last-layer anisotropy is **{labels.fixed(last['anisotropy'], 2)}** now"
-    if pd.notna(last["centred_anisotropy"]):
-        text += f" ({labels.fixed(last['centred_anisotropy'], 2)} centred)"
-    shared = values[["step", "value"]].merge(rows[["step", "anisotropy"]], on="step")
-    if not shared.empty:
-        best = shared.iloc[int(shared["value"].argmax() if metric.higher_is_better else shared["value"].argmin())]
-        if best["step"] != last["step"]:
-            text += f", {labels.fixed(best['anisotropy'], 2)} at the best {metric.label}"
+    low = _least(steps, seen)
+    text = f"Last-layer anisotropy is **{labels.fixed(seen[-1], 2)}** now"
+    centred = sure["centred_anisotropy"].to_numpy(dtype="float64")[sure["step"].to_numpy() == steps[-1]][-1]
+    if np.isfinite(centred):
+        text += f" ({labels.fixed(centred, 2)} centred)"
+    _, of_values, here = np.intersect1d(values["step"].to_numpy(), steps, return_indices=True)
+    if here.size:
+        shared = values["value"].to_numpy(dtype="float64")[of_values]
+        best = here[int(shared.argmax() if metric.higher_is_better else shared.argmin())]
+        if steps[best] != steps[-1]:
+            text += f", {labels.fixed(seen[best], 2)} at the best {metric.label}"
     return (
-        f"{text}; its minimum after the first steps was {labels.fixed(low['anisotropy'], 2)}, "
-        f"at step {labels.step(low['step'])}."
+        f"{text}; its minimum after the first steps was {labels.fixed(seen[low], 2)}, "
+        f"at step {labels.step(steps[low])}."
     )
 
 
 def _entropy(sure: pd.DataFrame) -> str | None:
-    rows = sure[sure["singular_entropy"].notna()]
-    if rows.empty:
+    steps, seen = _along(sure, "singular_entropy")
+    if not seen.size:
         return None
-    last, low = rows.iloc[-1], _least(rows, "singular_entropy")
-    now = labels.number(float(last["singular_entropy"]))
-    if low["step"] == last["step"]:
+    low, now = _least(steps, seen), labels.number(float(seen[-1]))
+    if steps[low] == steps[-1]:
         return f"The head's singular entropy is at its minimum now: **{now} nats**."
     return (
         f"The head's singular entropy is **{now} nats** now; its minimum after the first steps was "
-        f"{labels.number(float(low['singular_entropy']))}, at step {labels.step(low['step'])}."
+        f"{labels.number(float(seen[low]))}, at step {labels.step(steps[low])}."
     )
 
 
-def _least(rows: pd.DataFrame, column: str) -> pd.Series:
-    """The row of the minimum past the first 2 % of training."""
-    late = rows[rows["step"] >= EARLY * rows["step"].iloc[-1]]
-    return late.iloc[int(late[column].argmin())]
+def _along(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a column where it has any."""
+    seen = rows[column].to_numpy(dtype="float64")
+    return rows["step"].to_numpy()[~np.isnan(seen)], seen[~np.isnan(seen)]
+
+
+def _least(steps: np.ndarray, seen: np.ndarray) -> int:
+    """The place of the minimum past the first 2 % of training."""
+    return int(np.where(steps >= EARLY * steps[-1], seen, np.inf).argmin())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from saturation.store.queries.parts import CHOSEN, OWN, chosen
+from saturation.store.queries.parts import CHOSEN, OWN, OWN_MODEL, chosen
 from saturation.store.store import Store
 
 
@@ -64,9 +64,8 @@ def evaluations(
 def content_ids(store: Store, family: str, model: str) -> dict[int, str]:
     """Content id of the weights by step, of the checkpoints that the store knows."""
     frame = store.frame(
-        f"WITH {OWN} SELECT coalesce(c.step, 0) AS step, c.content_id FROM current_checkpoints c "
-        f"WHERE {CHOSEN} ORDER BY step",
-        chosen(family, [model]),
+        f"WITH {OWN_MODEL} SELECT coalesce(step, 0) AS step, content_id FROM current_checkpoints ORDER BY step",
+        {"family": family, "model": model},
     )
     return {int(step): str(content) for step, content in zip(frame["step"], frame["content_id"], strict=True)}
 
@@ -74,9 +73,8 @@ def content_ids(store: Store, family: str, model: str) -> dict[int, str]:
 def head_shapes(store: Store, family: str, model: str) -> dict[int, tuple[int, int]]:
     """Shape (vocab_size, hidden_size) of the head by step, of the checkpoints that the store knows."""
     frame = store.frame(
-        f"WITH {OWN} SELECT coalesce(c.step, 0) AS step, c.vocab_size, c.hidden_size FROM current_checkpoints c "
-        f"WHERE {CHOSEN}",
-        chosen(family, [model]),
+        f"WITH {OWN_MODEL} SELECT coalesce(step, 0) AS step, vocab_size, hidden_size FROM current_checkpoints",
+        {"family": family, "model": model},
     )
     rows = frame.itertuples(index=False, name=None)
     return {int(step): (int(vocab_size), int(hidden_size)) for step, vocab_size, hidden_size in rows}

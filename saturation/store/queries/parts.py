@@ -2,17 +2,23 @@
 
 from collections.abc import Sequence
 
-# The views and the tables of values, of `$family` alone and under the same names: what a query reads does not grow
-# with what the store holds of others. The tests hold them to the views.
-OWN = """
-own_measurements AS MATERIALIZED (SELECT * EXCLUDE (of_family) FROM main.measurements WHERE of_family = $family),
+
+def _own(of_measurements: str = "", of_checkpoints: str = "") -> str:
+    """The views and the tables of values, of `$family` alone and under the same names, and further conditions.
+
+    What a query reads does not grow with what the store holds of others. The tests hold them to the views.
+    """
+    return f"""
+own_measurements AS MATERIALIZED (
+    SELECT * EXCLUDE (of_family) FROM main.measurements WHERE of_family = $family {of_measurements}
+),
 current_checkpoints AS MATERIALIZED (
     SELECT c.*, d.reason AS doubtful FROM main.checkpoints c
     LEFT JOIN doubts d ON d.family = c.family AND d.model = c.model AND d.step = coalesce(c.step, 0)
     LEFT JOIN (
         SELECT checkpoint_id, max(written) AS place, max(measured_at) AS last FROM own_measurements GROUP BY ALL
     ) m ON m.checkpoint_id = c.checkpoint_id
-    WHERE c.family = $family
+    WHERE c.family = $family {of_checkpoints}
     QUALIFY row_number() OVER (
         PARTITION BY c.family, c.model, c.step
         ORDER BY m.place DESC NULLS LAST, m.last DESC NULLS LAST, c.checkpoint_id
@@ -30,6 +36,14 @@ measurements AS (SELECT * FROM own_measurements),
 scalars AS (SELECT * EXCLUDE (of_family) FROM main.scalars WHERE of_family = $family),
 series AS (SELECT * EXCLUDE (of_family) FROM main.series WHERE of_family = $family),
 labels AS (SELECT * EXCLUDE (of_family) FROM main.labels WHERE of_family = $family)"""
+
+
+OWN = _own()
+# The same of `$model` alone.
+OWN_MODEL = _own(
+    "AND checkpoint_id IN (SELECT checkpoint_id FROM main.checkpoints WHERE family = $family AND model = $model)",
+    "AND c.model = $model",
+)
 
 
 def on_text(*measures: str) -> str:

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from saturation.store.queries.parts import CHOSEN, ON_TEXT, OWN, chosen
+from saturation.store.queries.parts import CHOSEN, ON_TEXT, OWN_MODEL, chosen
 from saturation.store.store import Store
 
 TRAJECTORY_SCALARS = {
@@ -89,19 +89,26 @@ def forget() -> None:
 
 def spectra(store: Store, family: str, model: str) -> pd.DataFrame:
     """One row per step: singular_values and centred_singular_values as descending float64 arrays."""
-    frame = store.frame(
+    held = store.frame(
         f"""
-        WITH {OWN}
-        SELECT coalesce(c.step, 0) AS step, c.doubtful,
-               any_value(s."values") FILTER (s.name = 'singular_values') AS singular_values,
-               any_value(s."values") FILTER (s.name = 'centred_singular_values') AS centred_singular_values
-        FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
-        JOIN series s USING (measurement_id)
-        WHERE m.measure = 'spectrum' AND {CHOSEN}
-        GROUP BY c.step, c.doubtful ORDER BY step
+        WITH {OWN_MODEL}, places AS MATERIALIZED (  -- where the values lie: those of other models are not even unpacked
+            SELECT c.step, c.doubtful, m.measurement_id, s.rowid AS place
+            FROM current_checkpoints c JOIN current_measurements m USING (checkpoint_id)
+            JOIN main.series s USING (measurement_id)
+            WHERE m.measure = 'spectrum' AND s.of_family = $family
+        )
+        SELECT coalesce(p.step, 0) AS step, p.doubtful, s.name, p.measurement_id, s."values" AS singular_values
+        FROM places p JOIN main.series s ON s.rowid = p.place
+        WHERE s.name IN ('singular_values', 'centred_singular_values') ORDER BY 1
         """,
-        chosen(family, [model]),
+        {"family": family, "model": model},
     )
+    # Brought side by side here: the database takes as long to do so with long lists as for all the rest.
+    centred = held["name"] == "centred_singular_values"
+    beside = dict(zip(held.loc[centred, "measurement_id"], held.loc[centred, "singular_values"], strict=True))
+    frame = held[~centred].reset_index(drop=True)
+    frame["centred_singular_values"] = [beside.get(key) for key in frame["measurement_id"]]
+    frame = frame[["step", "doubtful", "singular_values", "centred_singular_values"]]
     for column in ("singular_values", "centred_singular_values"):
         arrays = [np.asarray(values, dtype=np.float64) for values in frame[column]]
         frame[column] = pd.Series(arrays, index=frame.index, dtype=object)
