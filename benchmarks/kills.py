@@ -102,7 +102,7 @@ class Drill:
     def undisturbed(self) -> Values:
         cache = self.folder / "undisturbed"
         store = Store(cache / "measurements.duckdb", bundled=self.folder / "no-packs")
-        self.finish(self.start(*self.arguments(self.run), cache=cache))
+        self.complete(*self.arguments(self.run), cache=cache)
         return self.values(store, self.run)
 
     def kill(self, run: Path, before: Values, longest: float) -> Values:
@@ -126,15 +126,18 @@ class Drill:
     def drain(self, run: Path) -> None:
         """What the killed left is finished, by the queue's worker or by the same command."""
         how = "work" if self.report.rounds % 2 else "sweep"
-        self.finish(self.start("work"), codes=(0,)) if how == "work" else None
-        self.finish(self.start(*self.arguments(run)))
+        if how == "work":
+            self.complete("work")
+        self.complete(*self.arguments(run))
         self.report.drains[how] += 1
         if left := queue.active(self.store):
             self.report.problems.append(f"{left} jobs are left in the queue")
 
-    def finish(self, process: subprocess.Popen[bytes], codes: tuple[int, ...] = (0,)) -> None:
+    def complete(self, *arguments: str, cache: Path | None = None) -> None:
+        """A command that nobody disturbs."""
+        process = self.start(*arguments, cache=cache)
         _, errors = process.communicate()
-        if process.returncode not in codes:
+        if process.returncode:
             self.report.problems.append(f"exit code {process.returncode}: {errors.decode()[-500:]}")
 
     def equal(self, reference: Values, found: Values) -> None:

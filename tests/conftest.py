@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: tests run side by side, one a core
@@ -14,21 +15,22 @@ import pytest
 
 # Files that take longest: they go first, so that workers that are given whole files end together.
 LONGEST = (
-    "test_cluster.py",
     "browser/test_links.py",
-    "test_board.py",
-    "browser/test_foreign_names.py",
-    "test_kills.py",
-    "browser/test_drawn.py",
-    "browser/test_cursor.py",
-    "test_end_to_end.py",
-    "browser/test_saved_files.py",
+    "test_cluster.py",
     "browser/test_work.py",
-    "browser/test_run_choice.py",
+    "test_kills.py",
+    "browser/test_foreign_names.py",
+    "test_board.py",
+    "browser/test_drawn.py",
     "browser/test_data.py",
+    "browser/test_cursor.py",
+    "browser/test_run_choice.py",
+    "browser/test_saved_files.py",
     "browser/test_keyboard.py",
-    "test_queue.py",
+    "test_end_to_end.py",
+    "test_hub_sweep.py",
     "test_hosted_files.py",
+    "test_monitor.py",
     "test_store_sharing.py",
 )
 
@@ -36,6 +38,19 @@ LONGEST = (
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config.option, "loadscopereorder"):  # xdist would put files of many tests first, however quick these are
         config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file to a worker; those with a browser all to one, which starts the server and the browser once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "browser" if "browser/" in file else file
+
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -143,7 +143,7 @@ class TestRunner:
             finish(store, worker, ended)
 
         def answer(given: Given) -> Outcome:
-            time.sleep(0.7 * int(given.target.partition("@")[2]))
+            time.sleep(0.4 * int(given.target.partition("@")[2]))
             return Outcome("done")
 
         monkeypatch.setattr(queue, "finish", counted)
