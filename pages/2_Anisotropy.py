@@ -5,7 +5,6 @@ import streamlit as st
 from saturation.figures import (
     at_norm,
     coloured_panels,
-    coloured_table,
     curves,
     depth_curves,
     depth_panels,
@@ -54,9 +53,7 @@ with reported():
         alone=lambda theme: layer_map.plain(own, before_norm=before, **along, **shared, theme=theme),
     )
     metric = data.metric(chosen.family, chosen.metric)
-    table = coloured_table(
-        data.curve(chosen.family, chosen.models, chosen.metric), lines, centred=chosen.centred, before_norm=before
-    )
+    table = data.coloured(chosen.family, chosen.models, metric.name, chosen.centred, before)
     chart(
         lambda theme: coloured_panels.plain(
             table, metric.title, higher_is_better=bool(metric.higher_is_better), scale=chosen.scale, theme=theme

@@ -11,6 +11,7 @@ from saturation.ui.pages import SINGULAR_VALUES
 
 view = open_page(SINGULAR_VALUES)
 chosen = view.selection
+data.begin_spectra(chosen.family, chosen.model)
 with reported():
     if chosen.step is None:
         empty.nothing_measured(view)

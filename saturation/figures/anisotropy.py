@@ -76,15 +76,15 @@ def depth_curves(
     by_model = _by_model(frame, column)
     for name, style in line_styles(counts, theme, span).items():
         profiles = by_model[name]
-        place = profiles.nearest(step)
-        at = int(profiles.steps[place])
+        place = int(profiles.nearest([step])[0])
+        at, part = int(profiles.steps[place]), profiles.part(place)
         names[name] = labels.model(name, counts[name])
         traces.append(
             {
                 "type": "scatter",
-                "x": profiles.depths[place],
-                "y": profiles.values[place],
-                "customdata": profiles.layers[place],
+                "x": profiles.depths[part],
+                "y": profiles.values[part],
+                "customdata": profiles.layers[part],
                 "mode": "lines+markers",
                 "line": {"width": 2, **style},
                 "marker": {"size": 5, "color": style["color"]},
@@ -116,28 +116,38 @@ def _depth_frames(
         return []
     most = min(max(FRAME_LINES // len(names), LEAST_FRAMES), film.FRAMES)
     chosen = film.shown(len(played), int(np.argmin(np.abs(np.asarray(played) - step))), most)
-    frames = []
-    for shown in (int(played[index]) for index in chosen):
-        data = []
-        for name, words in names.items():
-            profiles = by_model[name]
-            values = profiles.values[profiles.nearest(shown)].astype(np.float32)
-            data.append({"type": "scatter", "y": values, "name": words})
-        frames.append({"name": str(shown), "data": data, "traces": list(range(len(data)))})
-    return frames
+    shown = [int(played[index]) for index in chosen]
+    columns = []
+    for name, words in names.items():
+        profiles = by_model[name]
+        values = [profiles.values[profiles.part(at)].astype(np.float32) for at in profiles.nearest(shown)]
+        columns.append([{"type": "scatter", "y": each, "name": words} for each in values])
+    traces = list(range(len(names)))
+    return [
+        {"name": str(at), "data": list(data), "traces": traces}
+        for at, data in zip(shown, zip(*columns, strict=True), strict=True)
+    ]
 
 
 class _Profiles(NamedTuple):
-    """The values of a model by layer at each of its steps, which increase; layers: (layer, number of layers)."""
+    """The values of a model by layer at each of its steps, which increase: one step after the other.
+
+    ends: where the values of each step begin, and those of the last end. layers: (layer, number of layers).
+    """
 
     steps: NDArray[np.int64]
-    values: list[NDArray[np.float64]]
-    depths: list[NDArray[np.float64]]
-    layers: list[NDArray[np.int64]]
+    ends: NDArray[np.int64]
+    values: NDArray[np.float64]
+    depths: NDArray[np.float64]
+    layers: NDArray[np.int64]
 
-    def nearest(self, step: int) -> int:
-        """The place of the step nearest to this one; of two the earlier."""
-        return int(np.abs(self.steps - step).argmin())
+    def nearest(self, steps: Sequence[int]) -> NDArray[np.int64]:
+        """The place of the step nearest to each of these; of two the earlier."""
+        return np.abs(self.steps[:, None] - np.asarray(steps)).argmin(axis=0)
+
+    def part(self, place: int) -> slice:
+        """Where the values of the step at this place lie."""
+        return slice(self.ends[place], self.ends[place + 1])
 
 
 def _by_model(frame: pd.DataFrame, column: str) -> dict[str, _Profiles]:
@@ -149,11 +159,11 @@ def _by_model(frame: pd.DataFrame, column: str) -> dict[str, _Profiles]:
     starts = np.flatnonzero(np.r_[True, (np.diff(codes) != 0) | (np.diff(steps) != 0)])
     values, depths = (frame[name].to_numpy(dtype=float)[order] for name in (column, "depth"))
     layers = np.stack([layer[order], frame["layers"].to_numpy(dtype=np.int64)[order]], axis=1)
-    parts_of = [np.split(array, starts[1:]) for array in (values, depths, layers)]
+    ends = np.append(starts, len(codes))
     found = {}
     for code, name in enumerate(names):
         first, last = np.searchsorted(codes[starts], [code, code + 1])
-        found[str(name)] = _Profiles(steps[starts[first:last]], *(array[first:last] for array in parts_of))
+        found[str(name)] = _Profiles(steps[starts[first:last]], ends[first : last + 1], values, depths, layers)
     return found
 
 

@@ -15,6 +15,7 @@ from saturation import settings as configuration
 from saturation.errors import DamagedStoreError, SaturationError
 from saturation.families import registry
 from saturation.families.model import Checkpoint
+from saturation.figures import coloured_table
 from saturation.jobs import catalogue, hosting, widths
 from saturation.jobs import metrics as performance
 from saturation.jobs.memory import Sizes
@@ -348,6 +349,27 @@ def curve(family: str, models: tuple[str, ...], name: str) -> pd.DataFrame:
 @kept(64)
 def _curve(path: str, signature: tuple[int, ...], family: str, models: tuple[str, ...], metric: Metric) -> pd.DataFrame:
     return performance.curve(store(), family, list(models), metric)
+
+
+def coloured(family: str, models: tuple[str, ...], name: str, centred: bool, before_norm: bool) -> pd.DataFrame:
+    """A metric along training with the anisotropy that colours it (`figures.coloured_table`)."""
+    opened = store()
+    found = _coloured(str(opened.path), opened.signature(), family, models, metric(family, name), centred, before_norm)
+    return found.copy(deep=False)
+
+
+@kept(64)
+def _coloured(
+    path: str,
+    signature: tuple[int, ...],
+    family: str,
+    models: tuple[str, ...],
+    metric: Metric,
+    centred: bool,
+    before_norm: bool,
+) -> pd.DataFrame:
+    rows, along = curve(family, models, metric.name), trajectory(family, models)
+    return coloured_table(rows, along, centred=centred, before_norm=before_norm)
 
 
 def span(family: str) -> tuple[float, float] | None:
