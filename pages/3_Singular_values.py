@@ -63,5 +63,6 @@ with reported():
             title="Singular entropy",
             method="singular-entropy",
             at=controls.cursor(chosen),
+            depends=(chosen.family, chosen.models, chosen.view, chosen.scale),
         )
     directions.section(view)

@@ -146,7 +146,7 @@ def _last_layers(path: str, signature: tuple[int, ...], mode: str) -> pd.DataFra
 
 
 def alignment(family: str, models: tuple[str, ...]) -> pd.DataFrame:
-    return _ask("alignment", family, models)
+    return _of("alignment", family, models)
 
 
 def truncated_heads(family: str, models: tuple[str, ...]) -> pd.DataFrame:
