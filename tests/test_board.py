@@ -55,7 +55,7 @@ class TestARealWorker:
         """Two jobs; the worker is killed in the middle of the first, and the page that lists them brings another."""
         monkeypatch.setattr(board, "RESTART_SECONDS", 5.0)
         long = run.parent / "long.txt"
-        long.write_text(tiny.text(150_000), encoding="utf-8")  # a few beats of the worker
+        long.write_text(tiny.text(300_000), encoding="utf-8")  # a pass of several beats, each of which tells of it
         first = board.submit(here, [str(run / "step2"), str(run / "step100")], ["spectrum", "loss"], str(long))
         second = board.submit(here, [str(run / "step10")], ["spectrum"])
         third = board.submit(here, [str(run / "step10")], ["alignment"], str(long))
@@ -63,7 +63,7 @@ class TestARealWorker:
         assert [job.title for job in board.jobs(here)] == [f"{name}@10", f"{name}@10", f"{name}, 2 checkpoints"]
         board.cancel(here, third)
         assert board.find(here, third).state == "cancelled"
-        worker = at_work(here, first)
+        worker = at_work(here, first, "forward pass")
         os.kill(worker.pid, signal.SIGKILL)
         done = until(here, first)
         assert (done.state, done.done, done.total, done.error) == ("done", 2, 2, None), done
@@ -112,7 +112,7 @@ def queries_name(here: Settings, job_id: str) -> str:
     return str(queue.jobs_of(Store(here.store_path), job_id)["target"][0]).partition("@")[0]
 
 
-def at_work(here: Settings, job_id: str, message: str = "") -> presence.Life:
+def at_work(here: Settings, job_id: str, message: str) -> presence.Life:
     """The worker that says it is at a job, and at what."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

@@ -203,7 +203,8 @@ def test_the_shapes_are_told_apart_by_their_numbers(runs: dict[str, Run]) -> Non
 
 
 def test_a_second_run_answers_from_the_store(runs: dict[str, Run], place: tuple[Path, Path]) -> None:
-    first = runs["llama"].printed
-    again = measure_here(runs["llama"].folder, *place)
+    """Of what another process wrote."""
+    first = runs[SHAPES[0]].printed
+    again = measure_here(runs[SHAPES[0]].folder, *place)
     assert again.returncode == 0
     assert json.loads(again.stdout) == first | {"computed": []}
